@@ -1,0 +1,120 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Builds one kernel: build.sh vanilla | release | debug
+#
+#   vanilla   the unpatched kernel, configured as release    build/vanilla/bzImage
+#   release   what is run and measured                       build/bzImage, build/vmlinux
+#   debug     what tests run, with modules                   build/debug/arch/x86/boot/bzImage
+#
+# The whole output goes to build/logs/build-FLAVOUR.log.
+
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+flavour=${1-}
+# What wins comes last. balloon.config is for the options that only our tree has.
+case $flavour in
+vanilla)	src=$PRISTINE obj=$BUILD/vanilla/release names="base release" ;;
+release|debug)	src=$LINUX obj=$BUILD/$flavour names="base balloon $flavour" ;;
+*)		die "usage: build.sh vanilla | release | debug" ;;
+esac
+fragments=()
+for name in $names; do
+	[ ! -e "$TOP/configs/$name.config" ] || fragments+=("$TOP/configs/$name.config")
+done
+log=$BUILD/logs/build-$flavour.log
+
+need make gcc flex bison bc flock
+"$TOP/scripts/tree.sh" $([ "$flavour" != vanilla ] || echo vanilla)
+mkdir -p "$obj" "$BUILD/logs"
+exec 9> "$obj/.lock"
+flock -n 9 || die "another build is at work in ${obj#"$TOP"/}"
+
+# The same sources give the same image, here and in any other clone: that is also what lets
+# ccache find its objects again.
+export KBUILD_BUILD_TIMESTAMP='Sun Nov 17 00:00:00 UTC 2024' KBUILD_BUILD_USER=balloon \
+	KBUILD_BUILD_HOST=localhost LOCALVERSION= \
+	CCACHE_BASEDIR=$BUILD CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
+cc=gcc
+! command -v ccache >/dev/null || cc='ccache gcc'
+
+kmake() { make -C "$src" "O=../${obj##*/}" CC="$cc" -j"$(nproc)" "$@"; }
+
+# Prints NAME=VALUE for each option that the fragments want, the last word on each.
+wanted() {
+	sed -n 's/^\(CONFIG_[A-Z0-9_]*=[ym]\)$/\1/p; s/^# \(CONFIG_[A-Z0-9_]*\) is not set$/\1=n/p' \
+		"${fragments[@]}" | awk -F= '{ last[$1] = $2 } END { for (o in last) print o "=" last[o] }' |
+		LC_ALL=C sort
+}
+
+# The configuration is made again only if what it is made of has changed: fragments, and the
+# Kconfig files of ours or of the patches (their new options would else be asked for).
+configure() {
+	local id option
+
+	id=$({ cat "${fragments[@]}" "$PRISTINE/Makefile"
+	       cat "$BUILD/linux.queue" $(own_files | grep -E '(^|/)Kconfig$' | sed "s|^|$TOP/|"); } 2>/dev/null |
+	     sha256sum)
+	[ "$(cat "$obj/.fragments" 2>/dev/null)" != "$id" ] || return 0
+	{
+		kmake tinyconfig
+		(cd "$obj" && "$src/scripts/kconfig/merge_config.sh" -m .config "${fragments[@]}")
+		kmake olddefconfig
+	} > "$BUILD/logs/config-$flavour.log" 2>&1 || {
+		tail "$BUILD/logs/config-$flavour.log" >&2
+		die "configuring failed: ${BUILD##*/}/logs/config-$flavour.log"
+	}
+	for option in $(wanted | grep -v '=n$'); do
+		grep -qx "$option" "$obj/.config" ||
+			say "$flavour: $option is wanted, but the kernel has" \
+			    "$(grep -E "^(# )?${option%=*}[ =]" "$obj/.config" || echo 'no such option here')"
+	done
+	echo "$id" > "$obj/.fragments"
+}
+
+# progress PID: shows what the log of that make says, until it ends.
+progress() {
+	local count last=0
+
+	while kill -0 "$1" 2>/dev/null; do
+		sleep 1
+		count=$(grep -cE '^  (CC|AS|AR|LD)' "$log" || true)
+		if [ -t 1 ]; then
+			printf '\r%s: %s: %d objects, %d s ' "${0##*/}" "$flavour" "$count" "$SECONDS"
+		elif [ $((SECONDS - last)) -ge 30 ]; then
+			last=$SECONDS
+			say "$flavour: $count objects, $SECONDS s"
+		fi
+	done
+	[ ! -t 1 ] || printf '\r\033[K'
+}
+
+# put FILE NAME: a copy that is whole at any time, for guests that boot while a build runs.
+put() {
+	cmp -s "$1" "$2" && return
+	cp "$1" "$2.new"
+	mv "$2.new" "$2"
+}
+
+configure
+
+targets=bzImage
+! grep -q '=m$' "$obj/.config" || targets+=' modules'
+kmake $targets > "$log" 2>&1 < /dev/null &
+make_pid=$!
+trap 'kill $make_pid 2>/dev/null; wait $make_pid' INT TERM
+progress $make_pid
+if ! wait $make_pid; then
+	grep -nE 'error:|Error [0-9]|undefined reference|ERROR:|No rule' "$log" | head -20 >&2
+	die "$flavour failed: ${log#"$TOP"/}"
+fi
+
+case $flavour in
+vanilla)
+	put "$obj/arch/x86/boot/bzImage" "$BUILD/vanilla/bzImage" ;;
+release)
+	put "$obj/arch/x86/boot/bzImage" "$BUILD/bzImage"
+	put "$obj/vmlinux" "$BUILD/vmlinux" ;;
+esac
+say "$flavour: linux $(cat "$obj/include/config/kernel.release"), $SECONDS s"

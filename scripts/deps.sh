@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Installs the Debian packages (12 and 13) that building, booting and testing need. Asks only
+# dpkg's database, so it costs nothing where all is there.
+
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+packages=(
+	# the kernel and its build
+	gcc libc6-dev make flex bison bc perl python3 libelf-dev libssl-dev kmod
+	cpio xz-utils rsync git ccache
+	# guests and what runs in them
+	qemu-system-x86 qemu-utils seabios busybox-static numactl libnuma-dev libcap-dev
+	# benchmarks with a QEMU plugin
+	libglib2.0-dev
+	# checks, and builds for other machines
+	sparse python3-docutils gcc-aarch64-linux-gnu gcc-powerpc64le-linux-gnu
+)
+
+# A source tarball of one's own does as well.
+[ -r "$KERNEL_TARBALL" ] || packages+=(linux-source-6.12)
+
+if ! command -v dpkg-query >/dev/null; then
+	say "this is no Debian: the packages are called, there, ${packages[*]}"
+	exit 0
+fi
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true)
+missing=()
+for package in "${packages[@]}"; do
+	grep -qx "installed $package" <<< "$installed" || missing+=("$package")
+done
+if [ ${#missing[@]} = 0 ]; then
+	say "nothing is missing"
+	exit 0
+fi
+
+install="apt-get install --no-install-recommends ${missing[*]}"
+if [ "$(id -u)" != 0 ]; then
+	die "missing: ${missing[*]}"$'\n'"as root: apt-get update && $install"
+fi
+say "installing ${missing[*]}"
+apt-get update -q
+if [[ " ${missing[*]} " == *' linux-source-6.12 '* ]] && ! apt-cache show linux-source-6.12 >/dev/null 2>&1; then
+	die "apt knows no linux-source-6.12: on Debian 12 it comes with bookworm-security;" \
+	    "add that suite to apt's sources"
+fi
+DEBIAN_FRONTEND=noninteractive $install -y

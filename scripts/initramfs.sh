@@ -1,0 +1,59 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Packs what a guest runs: initramfs.sh vanilla | release | debug
+#
+# busybox, our init and agent, the programs of scripts/guest/*.c and of the selftests, and the
+# flavour's modules, into build/initramfs-FLAVOUR.cpio.gz.
+
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+flavour=${1:?usage: initramfs.sh vanilla | release | debug}
+obj=$BUILD/$flavour
+[ "$flavour" != vanilla ] || obj=$BUILD/vanilla/release
+programs=$BUILD/guest-bin
+out=$BUILD/initramfs-$flavour.cpio.gz
+root=$BUILD/initramfs-$flavour.new
+
+need gcc cpio gzip busybox flock
+mkdir -p "$programs"
+exec 8> "$BUILD/initramfs.lock"
+flock 8
+
+for source in "$TOP"/scripts/guest/*.c; do
+	program=$programs/$(basename "$source" .c)
+	[ "$program" -nt "$source" ] || gcc -O2 -Wall -static -o "$program" "$source"
+done
+
+# SOURCE TARGET of all that goes in; it is packed again only if one of them has changed.
+inputs() {
+	local file
+
+	echo "$(command -v busybox) bin/busybox"
+	echo "$TOP/scripts/guest/init init"
+	echo "$TOP/scripts/guest/agent agent"
+	for file in $(find "$programs" "$BUILD/selftests" -maxdepth 1 -type f -executable 2>/dev/null); do
+		echo "$file bin/${file##*/}"
+	done
+	for file in $(find "$obj" -name '*.ko' 2>/dev/null); do
+		echo "$file modules/${file##*/}"
+	done
+}
+
+id=$(inputs | while read -r source target; do
+	echo "$target $(stat -Lc '%s %Y' "$source")"
+done | LC_ALL=C sort | sha256sum)
+[ ! -e "$out" ] || [ "$(cat "$out.inputs" 2>/dev/null)" != "$id" ] || exit 0
+
+rm -rf "$root"
+mkdir -p "$root"/{bin,dev,proc,sys,tmp,root,modules}
+inputs | while read -r source target; do
+	cp "$source" "$root/$target"
+done
+ln -s busybox "$root/bin/sh"	# what init itself runs on
+(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) | gzip -1 > "$out.new"
+mv "$out.new" "$out"
+echo "$id" > "$out.inputs"
+rm -rf "$root"
+say "$flavour: $(stat -c %s "$out") bytes"
