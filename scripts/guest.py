@@ -1,0 +1,515 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boots a NUMA guest under QEMU, runs commands in it and looks at its memory from the host.
+
+    with Guest(nodes=[1024] * 4, dist=dist, balloon={'free-page-reporting': True}) as guest:
+        guest.set_balloon(1 << 30)
+        print(guest.sh('cat /proc/vmstat'), guest.host_bytes(0))
+
+The guest's kernel writes to the first serial port, into a log; a small agent answers on the
+second one. No QEMU outlives its Guest, however that ends.
+"""
+
+import base64
+import ctypes
+import errno
+import itertools
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(TOP, 'build')
+QEMU = 'qemu-system-x86_64'
+MIB = 1 << 20
+PAGE = 4096
+HUGE = 2 * MIB
+
+# What the kernel says when something is wrong with it.
+TROUBLE = re.compile(r'WARNING:|BUG:|KASAN|UBSAN|Oops|general protection|Kernel panic|'
+                     r'possible circular locking|possible recursive locking|'
+                     r'inconsistent lock state|suspicious RCU|INFO: task|'
+                     r'rcu: INFO|bad page|Bad page|list_(add|del) corruption|'
+                     r'refcount_t:|sleeping function called')
+
+names = itertools.count(1)
+
+
+class GuestError(Exception):
+    """Something is wrong with the guest, its QEMU, or the host's means for it."""
+
+
+class Hung(GuestError):
+    """The guest did not answer in time."""
+
+
+def kernel(flavour):
+    """The path of a built kernel: vanilla, release or debug."""
+    return os.path.join(BUILD, {'vanilla': 'vanilla/bzImage', 'release': 'bzImage',
+                                'debug': 'debug/arch/x86/boot/bzImage'}[flavour])
+
+
+def initramfs(flavour):
+    return os.path.join(BUILD, f'initramfs-{flavour}.cpio.gz')
+
+
+def split_cpus(count, nodes):
+    """Distributes cpus 0..count-1 over the nodes, as evenly as possible."""
+    return [list(range(n * count // nodes, (n + 1) * count // nodes)) for n in range(nodes)]
+
+
+class Channel:
+    """Our end of a socket that QEMU inherits."""
+
+    def __init__(self):
+        self.ours, self.theirs = socket.socketpair()
+        self.buffer = b''
+
+    def send(self, data):
+        try:
+            self.ours.sendall(data)
+        except OSError as error:
+            raise GuestError(f'QEMU has gone: {error}') from error
+
+    def read_until(self, end, deadline):
+        """Returns all up to the first match of the regular expression END, and the match."""
+        while True:
+            match = re.search(end, self.buffer)
+            if match:
+                text = self.buffer[:match.start()]
+                self.buffer = self.buffer[match.end():]
+                return text, match
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.ours], [], [], left)[0]:
+                raise Hung('no answer')
+            try:
+                data = self.ours.recv(1 << 16)
+            except ConnectionError:
+                data = b''
+            if not data:
+                raise GuestError('QEMU has gone')
+            self.buffer += data
+
+    def close(self):
+        self.ours.close()
+        self.theirs.close()
+
+
+class Qmp:
+    """QEMU's control socket."""
+
+    def __init__(self, channel):
+        self.channel = channel
+        self.events = []
+
+    def greet(self):
+        self._message(30)
+        self('qmp_capabilities')
+
+    def __call__(self, command, timeout=60, **arguments):
+        """Runs a QMP command and returns what it returns."""
+        request = {'execute': command}
+        if arguments:
+            request['arguments'] = {key.replace('_', '-'): value
+                                    for key, value in arguments.items()}
+        self.channel.send(json.dumps(request).encode() + b'\n')
+        while True:
+            message = self._message(timeout)
+            if 'event' in message:
+                self.events.append(message)
+            elif 'error' in message:
+                raise GuestError(f'QMP {command}: {message["error"]["desc"]}')
+            else:
+                return message['return']
+
+    def _message(self, timeout):
+        line, _ = self.channel.read_until(b'\n', time.monotonic() + timeout)
+        return json.loads(line)
+
+
+class Guest:
+    """One running guest.
+
+    flavour     which kernel and initramfs: vanilla, release or debug; kernel and initramfs
+                name other files
+    nodes       sizes in MiB; 0 is a memoryless node
+    dist        matrix of distances, of any kind (asymmetric ones too)
+    backend     memfd, anon or hugetlbfs: one for all nodes, or a list
+    prealloc    whether the host's memory is populated at the start; by default it is unless
+                the backend is anon
+    cpus        a count, or for each node the list of its cpus; [] is a cpuless node
+    balloon     properties of the balloon device; None: there is none
+    append      more words for the kernel's command line
+    extra       more arguments for QEMU
+    accel       kvm or tcg; by default what works here
+    name        what its logs are called: build/logs/NAME.console and NAME.qemu
+    interactive the console is this terminal, and a shell runs there instead of the agent
+    """
+
+    def __init__(self, flavour='release', nodes=(1024,) * 4, dist=None, backend='memfd',
+                 prealloc=None, cpus=None, balloon={}, append='', extra=(), accel=None,
+                 name=None, interactive=False, boot_timeout=180, kernel=None, initramfs=None):
+        self.flavour = flavour
+        self.kernel = kernel or globals()['kernel'](flavour)
+        self.initramfs = initramfs or globals()['initramfs'](flavour)
+        self.sizes = list(nodes)
+        self.dist = dist
+        self.backends = [backend] * len(self.sizes) if isinstance(backend, str) else backend
+        self.prealloc = prealloc
+        if cpus is None:
+            cpus = len(self.sizes)
+        self.cpus = split_cpus(cpus, len(self.sizes)) if isinstance(cpus, int) else cpus
+        self.balloon = balloon
+        self.append = append
+        self.extra = list(extra)
+        self.accel = accel
+        self.interactive = interactive
+        self.boot_timeout = boot_timeout
+        self.name = name or f'guest-{os.getpid()}-{next(names)}'
+        logs = os.path.join(BUILD, 'logs')
+        os.makedirs(logs, exist_ok=True)
+        self.console_log = os.path.join(logs, f'{self.name}.console')
+        self.qemu_log = os.path.join(logs, f'{self.name}.qemu')
+        self.process = None
+        self.pool = 0
+        self._ids = itertools.count(1)
+
+    # --- starting and ending ---
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        """Boots; a boot that hangs is tried once more, and that is said."""
+        self.accel = self.accel or accelerator()
+        try:
+            self._boot()
+        except Hung:
+            print(f'{self.name}: the boot hung (the console is kept in {self.console_log}.hung);'
+                  ' trying once more', file=sys.stderr)
+            self.stop()
+            os.replace(self.console_log, self.console_log + '.hung')
+            self._boot()
+        return self
+
+    def stop(self):
+        """Kills QEMU and gives back what was taken from the host for it."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            self.agent.close()
+            self.qmp.channel.close()
+        if self.pool:
+            resize_pool(-self.pool)
+            self.pool = 0
+
+    def wait(self):
+        """Waits until the guest ends by itself."""
+        return self.process.wait()
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def _boot(self):
+        for path in self.kernel, self.initramfs:
+            if not os.path.exists(path):
+                raise GuestError(f'{os.path.relpath(path, TOP)} is not there: build it first')
+        self._claim_memory()
+        self.agent, control = Channel(), Channel()
+        self.qmp = Qmp(control)
+        theirs = [self.agent.theirs.fileno(), control.theirs.fileno()]
+        with open(self.qemu_log, 'w') as log:
+            try:
+                self.process = subprocess.Popen(
+                    self._command(*theirs), pass_fds=theirs, stderr=log,
+                    stdin=None if self.interactive else subprocess.DEVNULL,
+                    stdout=None if self.interactive else log,
+                    # Ctrl-C is for us: we end QEMU. A terminal of its own it must keep.
+                    start_new_session=not self.interactive, preexec_fn=die_with_parent)
+            except FileNotFoundError as error:
+                raise GuestError(f"{QEMU} is missing: run 'make deps'") from error
+        self.agent.theirs.close()
+        control.theirs.close()
+        try:
+            self.qmp.greet()
+            if not self.interactive:
+                self.agent.read_until(rb'\x00agent ready\n',
+                                      time.monotonic() + self.boot_timeout)
+        except Hung as error:
+            raise Hung(self._report(f'no boot within {self.boot_timeout} s')) from error
+        except GuestError as error:
+            raise GuestError(self._report(f'the boot failed: {error}')) from error
+
+    def _command(self, agent_fd, qmp_fd):
+        words = [QEMU, '-M', 'pc', '-nodefaults', '-display', 'none', '-no-reboot',
+                 '-m', f'{sum(self.sizes)}M', '-kernel', self.kernel, '-initrd', self.initramfs]
+        if self.accel == 'kvm':
+            words += ['-accel', 'kvm', '-cpu', 'host']
+        else:
+            words += ['-accel', 'tcg,thread=multi', '-cpu', 'max']
+        count = sum(map(len, self.cpus))
+        # A socket a cpu: a socket may not span two nodes.
+        words += ['-smp', f'{count},sockets={count}']
+        for node, size in enumerate(self.sizes):
+            numa = f'node,nodeid={node}' + ''.join(f',cpus={cpu}' for cpu in self.cpus[node])
+            if size:
+                words += ['-object', self._memory(node)]
+                numa += f',memdev=m{node}'
+            words += ['-numa', numa]
+        # In full: QEMU completes a matrix by its transpose, or refuses half a one.
+        for src, row in enumerate(self.dist or []):
+            for dst, value in enumerate(row):
+                words += ['-numa', f'dist,src={src},dst={dst},val={value}']
+        if self.balloon is not None:
+            words += ['-device', ','.join(['virtio-balloon-pci,id=balloon'] + [
+                f'{key}={"on" if value is True else "off" if value is False else value}'
+                for key, value in self.balloon.items()])]
+        append = f'console=ttyS0 panic=-1 {self.append}'
+        console = f'file,id=console,path={self.console_log}'
+        if self.interactive:
+            append += ' agent=none'
+            console = f'stdio,id=console,mux=on,signal=off,logfile={self.console_log}'
+        words += ['-append', append, '-chardev', console, '-serial', 'chardev:console',
+                  '-chardev', f'socket,id=agent,fd={agent_fd}', '-serial', 'chardev:agent',
+                  '-chardev', f'socket,id=qmp,fd={qmp_fd}', '-mon', 'chardev=qmp,mode=control']
+        return words + self.extra
+
+    def _memory(self, node):
+        backend = self.backends[node]
+        prealloc = backend != 'anon' if self.prealloc is None else self.prealloc
+        kind = {'anon': 'memory-backend-ram',
+                'memfd': 'memory-backend-memfd,share=on',
+                'hugetlbfs': 'memory-backend-memfd,share=on,hugetlb=on,hugetlbsize=2M'}[backend]
+        return (f'{kind},id=m{node},size={self.sizes[node]}M,'
+                f'prealloc={"on" if prealloc else "off"}')
+
+    def _claim_memory(self):
+        """Makes sure that the host has the memory, huge pages included, before it is short."""
+        available = meminfo('MemAvailable')
+        if sum(self.sizes) * MIB > available:
+            raise GuestError(f'the guest wants {sum(self.sizes)} MiB, the host has '
+                             f'{available // MIB} MiB to give')
+        huge = sum(size for size, backend in zip(self.sizes, self.backends)
+                   if backend == 'hugetlbfs') * MIB // HUGE
+        missing = huge - (meminfo('HugePages_Free') - meminfo('HugePages_Rsvd'))
+        if missing > 0:
+            self.pool = missing
+            resize_pool(missing)
+
+    # --- what the guest says ---
+
+    def sh(self, command, timeout=60):
+        """Runs a shell command in the guest and returns its output; a status other than 0 is
+        an exception."""
+        status, output = self.status(command, timeout)
+        if status:
+            raise GuestError(self._report(f'{command!r} ended with status {status}:\n{output}'))
+        return output
+
+    def status(self, command, timeout=60):
+        """Runs a shell command in the guest; returns its exit status and output."""
+        name = f'{next(self._ids)}'
+        coded = base64.b64encode(command.encode()).decode()
+        self.agent.send(f'{name} {int(timeout + 1)} {coded}\n'.encode())
+        try:
+            # The guest itself ends the command in time; more is for its answer.
+            output, match = self.agent.read_until(rb'\x00%s (\d+)\n' % name.encode(),
+                                                  time.monotonic() + timeout + 30)
+        except GuestError as error:
+            raise type(error)(self._report(f'{command!r}: {error}')) from error
+        # The answer of a command that was given up may come first.
+        return int(match[1]), output.rpartition(b'\0')[2].decode(errors='replace')
+
+    def read(self, path):
+        return self.sh(f'cat {path}').strip()
+
+    def write(self, path, value):
+        self.sh(f"printf '%s\\n' '{value}' > {path}")
+
+    def console(self):
+        with open(self.console_log, errors='replace') as log:
+            return log.read()
+
+    def warnings(self):
+        """The lines of the kernel's log that tell of trouble."""
+        return [line for line in self.console().splitlines() if TROUBLE.search(line)]
+
+    def _report(self, what):
+        """WHAT, with the ends of the logs."""
+        with open(self.qemu_log, errors='replace') as log:
+            qemu = log.read().strip()
+        kernel_tail = '\n'.join(self.console().splitlines()[-25:]) \
+            if os.path.exists(self.console_log) else ''
+        return (f'{self.name}: {what}' + (f'\n--- QEMU\n{qemu}' if qemu else '') +
+                f'\n--- kernel ({os.path.relpath(self.console_log, TOP)})\n{kernel_tail}')
+
+    # --- the host's side of the balloon ---
+
+    def bytes(self):
+        return sum(self.sizes) * MIB
+
+    def set_balloon(self, size):
+        """Asks the guest for SIZE bytes, the host's target; returns at once."""
+        self.qmp('balloon', value=self.bytes() - size)
+
+    def actual(self):
+        """What the guest says is in the balloon, in bytes."""
+        return self.bytes() - self.qmp('query-balloon')['actual']
+
+    # --- the host's memory behind a node ---
+
+    def host_bytes(self, node):
+        """What the host has populated of a node's memory."""
+        if not self.sizes[node]:
+            return 0
+        if self.backends[node] == 'anon':
+            return self._mapping_bytes(node)
+        return os.stat(self._memfd(node)).st_blocks * 512
+
+    def populate(self, node):
+        """Has the host populate again what a memfd lost: its holes only, so the guest may run."""
+        with open(self._memfd(node), 'r+b', buffering=0) as memfd:
+            os.posix_fallocate(memfd.fileno(), 0, self.sizes[node] * MIB)
+
+    def holes(self, node):
+        """The holes of a node's memfd: a list of (offset, length)."""
+        if self.backends[node] != 'memfd':
+            raise GuestError(f'{self.backends[node]} memory cannot tell its holes')
+        end = self.sizes[node] * MIB
+        found = []
+        with open(self._memfd(node), 'rb', buffering=0) as memfd:
+            fd, at = memfd.fileno(), 0
+            while at < end:
+                hole = os.lseek(fd, at, os.SEEK_HOLE)
+                if hole >= end:
+                    break
+                try:
+                    at = os.lseek(fd, hole, os.SEEK_DATA)
+                except OSError as error:
+                    if error.errno != errno.ENXIO:
+                        raise
+                    at = end        # no data follows
+                found.append((hole, at - hole))
+        return found
+
+    def phys_to_node_offset(self, pfn):
+        """Where the host keeps a guest's page frame: (node, offset in the node's memory)."""
+        address, total = pfn * PAGE, self.bytes()
+        # QEMU's "pc": memory below 4G ends at 3G if it would reach 3.5G, the rest is above.
+        low = total if total < 0xe0000000 else 0xc0000000
+        if address >= 1 << 32:
+            address += low - (1 << 32)
+        elif address >= low:
+            raise GuestError(f'page frame {pfn:#x} is no memory')
+        for node, size in enumerate(self.sizes):
+            if address < size * MIB:
+                return node, address
+            address -= size * MIB
+        raise GuestError(f'page frame {pfn:#x} is no memory')
+
+    def _memfd(self, node):
+        """The path to a node's memfd. All have one name; QEMU opens them in the nodes' order."""
+        folder = f'/proc/{self.process.pid}/fd'
+        found = []
+        for fd in sorted(map(int, os.listdir(folder))):
+            path = f'{folder}/{fd}'
+            if os.readlink(path).startswith('/memfd:memory-backend-memfd'):
+                found.append(path)
+        path = found[sum(1 for n in range(node) if self._is_memfd(n))]
+        if os.stat(path).st_size != self.sizes[node] * MIB:
+            raise GuestError(f"cannot tell which memfd is node {node}'s")
+        return path
+
+    def _is_memfd(self, node):
+        return self.sizes[node] and self.backends[node] != 'anon'
+
+    def _mapping_bytes(self, node):
+        """The resident bytes of a node's anonymous mapping. Mappings are made downwards, so
+        among nodes of one size the first has the highest address."""
+        peers = [n for n, size in enumerate(self.sizes)
+                 if size == self.sizes[node] and self.backends[n] == 'anon']
+        rss = []
+        size = 0
+        with open(f'/proc/{self.process.pid}/smaps') as smaps:
+            for line in smaps:
+                if re.match(r'[0-9a-f]+-', line):
+                    start, end = (int(x, 16) for x in line.split()[0].split('-'))
+                    size = end - start
+                elif line.startswith('Rss:') and size == self.sizes[node] * MIB:
+                    rss.append(int(line.split()[1]) * 1024)
+        if len(rss) != len(peers):
+            raise GuestError(f"cannot tell which mapping is node {node}'s")
+        return rss[len(peers) - 1 - peers.index(node)]
+
+
+def meminfo(name):
+    """A line of the host's /proc/meminfo: bytes, or a count of huge pages."""
+    with open('/proc/meminfo') as lines:
+        for line in lines:
+            words = line.split()
+            if words[0] == name + ':':
+                return int(words[1]) * (1024 if len(words) > 2 else 1)
+    raise GuestError(f'the host has no {name}')
+
+
+def resize_pool(pages):
+    """Adds 2M pages to the host's pool, or takes them away."""
+    path = '/proc/sys/vm/nr_hugepages'
+    with open(path) as pool:
+        want = int(pool.read()) + pages
+    try:
+        with open(path, 'w') as pool:
+            pool.write(str(want))
+        with open(path) as pool:
+            if int(pool.read()) < want:
+                raise GuestError(f'the host has no {pages} huge pages more')
+    except PermissionError as error:
+        raise GuestError(f'{pages} huge pages are missing, and only root can add them') from error
+
+
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def accelerator():
+    """kvm where a short boot with it works, else tcg. Tried once, kept in build/accel."""
+    kept = os.path.join(BUILD, 'accel')
+    if os.path.exists(kept):
+        with open(kept) as file:
+            return file.read().strip()
+    accel = 'tcg'
+    if os.access('/dev/kvm', os.R_OK | os.W_OK):
+        trial = next((f for f in ('release', 'vanilla', 'debug')
+                      if os.path.exists(kernel(f)) and os.path.exists(initramfs(f))), None)
+        if not trial:
+            return accel
+        guest = Guest(trial, nodes=[256, 256], accel='kvm', balloon=None, boot_timeout=30,
+                      name='kvm-trial')
+        try:
+            guest._boot()
+            guest.sh('for i in 1 2 3 4 5; do dd if=/dev/zero of=/tmp/x bs=1M count=50; done')
+            accel = 'kvm'
+        except GuestError:
+            pass
+        finally:
+            guest.stop()
+    with open(kept, 'w') as file:
+        file.write(accel + '\n')
+    return accel
