@@ -90,7 +90,7 @@ check_saved() {
 	[ -d "$LINUX/.git" ] && [ ! -e "$INSTALLING" ] || return 0
 	check_committed
 	if ! kgit "$LINUX" merge-base --is-ancestor queue HEAD ||
-	   kgit "$LINUX" log --format=%s queue..HEAD | grep -qv '^base: '; then
+	   [ -n "$(kgit "$LINUX" log --format=%s queue..HEAD | sed '/^base: /d')" ]; then
 		die "build/linux has commits that the patch queue does not have:" \
 			"run 'scripts/tree.sh refresh', or 'git reset --hard queue' there to drop them"
 	fi
@@ -101,13 +101,13 @@ check_saved() {
 apply_queue() {
 	local id patches files scratch=$BUILD/linux.queue.new name
 
-	id=$(queue_id)
-	stamp_is "$QUEUE_STAMP" "$id" && return
-	check_saved
 	mapfile -t patches < <(queue_patches)
 	for name in "${patches[@]}"; do
 		[ -e "$QUEUE/$name" ] || die "the series names $name, which does not exist"
 	done
+	id=$(queue_id)
+	stamp_is "$QUEUE_STAMP" "$id" && return
+	check_saved
 	say "applying ${#patches[@]} patches"
 	patches=("${patches[@]/#/$QUEUE/}")
 	mapfile -t files < <(patched_files "${patches[@]}")
@@ -184,12 +184,13 @@ refresh() {
 	check_committed
 	# A patch keeps the name it has, whatever its number becomes.
 	for name in $(queue_patches); do
+		[ -e "$QUEUE/$name" ] || continue
 		subject=$(git mailinfo /dev/null /dev/null < "$QUEUE/$name" | sed -n 's/^Subject: //p')
 		names[$subject]=${name#[0-9][0-9][0-9][0-9]-}
 	done
 	rm -rf "$new"
 	mkdir -p "$new" "$QUEUE"
-	[ ! -e "$QUEUE/series" ] || sed '/^#/!,$d' "$QUEUE/series" > "$new/series"
+	[ ! -e "$QUEUE/series" ] || sed '/^#/!Q' "$QUEUE/series" > "$new/series"
 	mapfile -t commits < <(kgit "$LINUX" rev-list --reverse --min-parents=1 HEAD)
 	for commit in "${commits[@]}"; do
 		subject=$(kgit "$LINUX" log -1 --format=%s "$commit")
@@ -199,7 +200,8 @@ refresh() {
 				"run 'scripts/tree.sh edit $file' before changing it"
 		done
 		name=${names[$subject]:-$(kgit "$LINUX" log -1 --format=%f "$commit").patch}
-		name=$(printf '%04d-%s' $((++n)) "$name")
+		n=$((n + 1))
+		name=$(printf "%04d-%s" "$n" "$name")
 		kgit "$LINUX" format-patch -q -1 -N --zero-commit --no-signature --stdout "$commit" \
 			> "$new/$name"
 		echo "$name" >> "$new/series"
