@@ -442,14 +442,14 @@ class Guest:
         peers = [n for n, size in enumerate(self.sizes)
                  if size == self.sizes[node] and self.backends[n] == 'anon']
         rss = []
-        size = 0
         with open(f'/proc/{self.process.pid}/smaps') as smaps:
             for line in smaps:
+                words = line.split()
                 if re.match(r'[0-9a-f]+-', line):
-                    start, end = (int(x, 16) for x in line.split()[0].split('-'))
-                    size = end - start
-                elif line.startswith('Rss:') and size == self.sizes[node] * MIB:
-                    rss.append(int(line.split()[1]) * 1024)
+                    start, end = (int(x, 16) for x in words[0].split('-'))
+                    ours = end - start == self.sizes[node] * MIB and words[4] == '0'
+                elif words[0] == 'Rss:' and ours:
+                    rss.append(int(words[1]) * 1024)
         if len(rss) != len(peers):
             raise GuestError(f"cannot tell which mapping is node {node}'s")
         return rss[len(peers) - 1 - peers.index(node)]
