@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * NUMA-aware memory ballooning: what a backend (the driver that talks to a
+ * hypervisor) sees of mm/balloon/. The core picks nodes, pages and orders,
+ * keeps the lists and runs the timers; a backend passes extents to its host.
+ * Documentation/vm/balloon_numa.rst says how to write one.
+ */
+#ifndef _LINUX_BALLOON_NUMA_H
+#define _LINUX_BALLOON_NUMA_H
+
+#include <linux/minmax.h>
+#include <linux/mmzone.h>
+#include <linux/mutex.h>
+#include <linux/sizes.h>
+#include <linux/workqueue.h>
+
+/*
+ * A superframe is 2M on every architecture: the unit in which hosts map
+ * memory, whatever the guest's base page size makes of it.
+ */
+#define BALLOON_SUPERFRAME_ORDER \
+	min_t(unsigned int, ilog2(SZ_2M) - PAGE_SHIFT, MAX_PAGE_ORDER)
+#define BALLOON_SUPERFRAME_PAGES	(1UL << (ilog2(SZ_2M) - PAGE_SHIFT))
+
+struct balloon;
+
+/**
+ * struct balloon_extent - a run of naturally aligned page frames
+ * @pfn: its first page frame
+ * @order: it has 1 << @order pages; 0 or BALLOON_SUPERFRAME_ORDER
+ */
+struct balloon_extent {
+	unsigned long pfn;
+	unsigned int order;
+};
+
+/**
+ * struct balloon_ops - how the core talks to a host
+ * @inflate: Give @nr extents of one node to the host. The pages are off every
+ *	list of the guest and nobody reads or writes them until they are
+ *	deflated. Returns how many extents, counted from the first, the host
+ *	has taken and acknowledged; fewer than @nr, none included, is no error:
+ *	the rest is tried again later. A negative errno counts as none.
+ *	Required.
+ * @deflate: Ask for @nr extents of one node back. Returns how many extents,
+ *	counted from the first, the guest may use from now on. Required.
+ * @update: The balloon holds @pages base pages now; @busy is false when the
+ *	worker goes to rest, because the target is met or because it waits to
+ *	try again. Optional.
+ *
+ * All are called with the balloon's conversation mutex held (one call at a
+ * time), in process context, with interrupts on and no spinlock held, and may
+ * sleep, but may not allocate memory in a way that reclaims: @inflate and
+ * @deflate also run inside page migration and under the OOM killer.
+ */
+struct balloon_ops {
+	long (*inflate)(struct balloon *b, const struct balloon_extent *ext,
+			unsigned int nr);
+	long (*deflate)(struct balloon *b, const struct balloon_extent *ext,
+			unsigned int nr);
+	void (*update)(struct balloon *b, unsigned long pages, bool busy);
+};
+
+/*
+ * Flags of a balloon.
+ *
+ * BALLOON_KEEP_MANAGED: ballooned pages stay part of the zone's managed pages
+ * and of MemTotal, because the host lets the guest take them back at will
+ * (virtio's DEFLATE_ON_OOM).
+ * BALLOON_EXACT_TARGET: the host waits for its target to be met to the page;
+ * superframe_targets does not apply.
+ */
+#define BALLOON_KEEP_MANAGED	(1 << 0)
+#define BALLOON_EXACT_TARGET	(1 << 1)
+
+/**
+ * struct balloon - one device's balloon, embedded in the backend's own structure
+ * @name: the backend's name, for messages
+ * @ops: how to talk to the host
+ * @max_order: largest order that @ops take: 0 or BALLOON_SUPERFRAME_ORDER
+ * @flags: BALLOON_KEEP_MANAGED, BALLOON_EXACT_TARGET
+ *
+ * The backend fills in the members above before balloon_register(); the ones
+ * below belong to the core.
+ */
+struct balloon {
+	const char *name;
+	const struct balloon_ops *ops;
+	unsigned int max_order;
+	unsigned int flags;
+
+	/* private: serialises host conversations; protects ext and node->held */
+	struct mutex lock;
+	struct balloon_extent *ext;
+	/* private: what the host wants, and what the OOM killer took of it */
+	unsigned long target;
+	unsigned long oom_deflated;
+	/* private: raised by whatever makes the worker's plan stale */
+	atomic_t generation;
+	bool stopped;
+	unsigned int retry_delay;
+	struct delayed_work work;
+};
+
+int balloon_register(struct balloon *b);
+void balloon_unregister(struct balloon *b);
+void balloon_set_target(struct balloon *b, unsigned long pages);
+unsigned long balloon_deflate_oom(struct balloon *b, unsigned long pages);
+void balloon_suspend(struct balloon *b);
+void balloon_resume(struct balloon *b);
+int balloon_lend(struct balloon *b, struct page **pages, unsigned int nr);
+void balloon_reclaim_lent(struct balloon *b, struct page **pages, unsigned int nr);
+
+#endif /* _LINUX_BALLOON_NUMA_H */

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM balloon
+
+#if !defined(_TRACE_BALLOON_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _TRACE_BALLOON_H
+
+#include <linux/tracepoint.h>
+
+/* One host conversation. @count: base pages asked for, @result: got. */
+DECLARE_EVENT_CLASS(balloon_batch,
+
+	TP_PROTO(int node, int origin, unsigned int order, unsigned long count,
+		 unsigned long result),
+
+	TP_ARGS(node, origin, order, count, result),
+
+	TP_STRUCT__entry(
+		__field(int, node)
+		__field(int, origin)
+		__field(unsigned int, order)
+		__field(unsigned long, count)
+		__field(unsigned long, result)
+	),
+
+	TP_fast_assign(
+		__entry->node = node;
+		__entry->origin = origin;
+		__entry->order = order;
+		__entry->count = count;
+		__entry->result = result;
+	),
+
+	TP_printk("node=%d origin=%d order=%u count=%lu result=%lu",
+		  __entry->node, __entry->origin, __entry->order,
+		  __entry->count, __entry->result)
+);
+
+DEFINE_EVENT(balloon_batch, balloon_inflate,
+	TP_PROTO(int node, int origin, unsigned int order, unsigned long count,
+		 unsigned long result),
+	TP_ARGS(node, origin, order, count, result)
+);
+
+DEFINE_EVENT(balloon_batch, balloon_deflate,
+	TP_PROTO(int node, int origin, unsigned int order, unsigned long count,
+		 unsigned long result),
+	TP_ARGS(node, origin, order, count, result)
+);
+
+/* A block became a superframe, or a superframe base pages. */
+DECLARE_EVENT_CLASS(balloon_block,
+
+	TP_PROTO(int node, unsigned long pfn),
+
+	TP_ARGS(node, pfn),
+
+	TP_STRUCT__entry(
+		__field(int, node)
+		__field(unsigned long, pfn)
+	),
+
+	TP_fast_assign(
+		__entry->node = node;
+		__entry->pfn = pfn;
+	),
+
+	TP_printk("node=%d pfn=0x%lx", __entry->node, __entry->pfn)
+);
+
+DEFINE_EVENT(balloon_block, balloon_coalesce,
+	TP_PROTO(int node, unsigned long pfn),
+	TP_ARGS(node, pfn)
+);
+
+DEFINE_EVENT(balloon_block, balloon_split,
+	TP_PROTO(int node, unsigned long pfn),
+	TP_ARGS(node, pfn)
+);
+
+TRACE_EVENT(balloon_migrate,
+
+	TP_PROTO(int from, int to, unsigned long from_pfn, unsigned long to_pfn),
+
+	TP_ARGS(from, to, from_pfn, to_pfn),
+
+	TP_STRUCT__entry(
+		__field(int, from)
+		__field(int, to)
+		__field(unsigned long, from_pfn)
+		__field(unsigned long, to_pfn)
+	),
+
+	TP_fast_assign(
+		__entry->from = from;
+		__entry->to = to;
+		__entry->from_pfn = from_pfn;
+		__entry->to_pfn = to_pfn;
+	),
+
+	TP_printk("node=%d to=%d pfn=0x%lx to_pfn=0x%lx",
+		  __entry->from, __entry->to, __entry->from_pfn, __entry->to_pfn)
+);
+
+/* What the host wants, and how far the worker got before it went to rest. */
+TRACE_EVENT(balloon_target,
+
+	TP_PROTO(unsigned long target, unsigned long pages, unsigned int retry),
+
+	TP_ARGS(target, pages, retry),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, target)
+		__field(unsigned long, pages)
+		__field(unsigned int, retry)
+	),
+
+	TP_fast_assign(
+		__entry->target = target;
+		__entry->pages = pages;
+		__entry->retry = retry;
+	),
+
+	TP_printk("target=%lu pages=%lu retry=%us",
+		  __entry->target, __entry->pages, __entry->retry)
+);
+
+#endif /* _TRACE_BALLOON_H */
+
+#include <trace/define_trace.h>

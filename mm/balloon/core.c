@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * NUMA-aware memory ballooning: registration, the target, the worker that
+ * pursues it, and the timer that lets it try again.
+ */
+#define pr_fmt(fmt) "balloon: " fmt
+
+#include <linux/delay.h>
+#include <linux/export.h>
+#include <linux/module.h>
+#include <linux/oom.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/topology.h>
+
+#include "internal.h"
+
+#include <trace/events/balloon.h>
+
+/* A host that refuses is asked again after 1 s, 2 s, ... 32 s. */
+#define RETRY_MIN	1U
+#define RETRY_MAX	32U
+
+bool balloon_superframe_targets;
+atomic_long_t balloon_retries = ATOMIC_LONG_INIT(0);
+
+/* Protects which balloon is registered. */
+static DEFINE_MUTEX(balloon_mutex);
+static struct balloon *balloon;
+
+/* The worker's own: what each node's target comes to under the host's total. */
+static unsigned long node_goal[MAX_NUMNODES];
+
+/**
+ * balloon_current - the balloon that ballooned pages belong to
+ *
+ * Return: the registered balloon; never NULL while there is a ballooned page.
+ */
+struct balloon *balloon_current(void)
+{
+	return READ_ONCE(balloon);
+}
+
+/**
+ * balloon_goal - base pages that the balloon should hold now
+ * @b: the balloon
+ *
+ * Return: the host's target, less what the OOM killer was spared by.
+ */
+unsigned long balloon_goal(struct balloon *b)
+{
+	unsigned long goal = READ_ONCE(b->target);
+
+	if (READ_ONCE(balloon_superframe_targets) && !(b->flags & BALLOON_EXACT_TARGET))
+		goal = round_down(goal, SUPERFRAME_PAGES);
+	return goal - min(goal, READ_ONCE(b->oom_deflated));
+}
+
+/* A host's answer is input: more than it was asked for can't be true. */
+static unsigned int checked(struct balloon *b, const char *what, long done, unsigned int nr)
+{
+	if (done >= 0 && done <= nr)
+		return done;
+	if (done > nr)
+		pr_warn_ratelimited("%s: host claims to have %s %ld extents of %u\n",
+				    b->name, what, done, nr);
+	else
+		pr_warn_ratelimited("%s: none of %u extents %s: error %ld\n",
+				    b->name, nr, what, done);
+	return done < 0 ? 0 : nr;
+}
+
+/**
+ * balloon_host_inflate - give extents to the host
+ * @b: the balloon, with @b->lock held
+ * @ext: extents of one node
+ * @nr: how many
+ *
+ * Return: how many the host has taken, from the first.
+ */
+unsigned int balloon_host_inflate(struct balloon *b,
+				  const struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int noreclaim = memalloc_noreclaim_save();
+	long done = b->ops->inflate(b, ext, nr);
+
+	memalloc_noreclaim_restore(noreclaim);
+	return checked(b, "taken", done, nr);
+}
+
+/**
+ * balloon_host_deflate - ask for extents back from the host
+ * @b: the balloon, with @b->lock held
+ * @ext: extents of one node
+ * @nr: how many
+ *
+ * Return: how many may be used, from the first.
+ */
+unsigned int balloon_host_deflate(struct balloon *b,
+				  const struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int noreclaim = memalloc_noreclaim_save();
+	long done = b->ops->deflate(b, ext, nr);
+
+	memalloc_noreclaim_restore(noreclaim);
+	return checked(b, "given back", done, nr);
+}
+
+/**
+ * balloon_take_back - ask for dequeued extents, and free what the host gives back
+ * @b: the balloon, with @b->lock held
+ * @order: their order
+ * @ext: extents of one node, from balloon_dequeue_superframes() or
+ *	balloon_dequeue_pages()
+ * @nr: how many; the rest is queued again
+ *
+ * Return: how many left the balloon.
+ */
+unsigned int balloon_take_back(struct balloon *b, unsigned int order,
+			       const struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int i, done = balloon_host_deflate(b, ext, nr);
+
+	for (i = 0; i < nr; i++) {
+		struct page *page = pfn_to_page(ext[i].pfn);
+
+		if (order && i < done)
+			balloon_free_superframe(b, page);
+		else if (order)
+			balloon_requeue_superframe(page);
+		else if (i < done)
+			balloon_free_page(b, page);
+		else
+			balloon_requeue_page(page);
+	}
+	return done;
+}
+
+/**
+ * balloon_host_update - tell the backend how much the balloon holds
+ * @b: the balloon, with @b->lock held
+ * @busy: the worker goes on
+ */
+void balloon_host_update(struct balloon *b, bool busy)
+{
+	if (b->ops->update)
+		b->ops->update(b, balloon_total(), busy);
+}
+
+/**
+ * balloon_kick - let the worker look at the targets now
+ * @b: the balloon
+ *
+ * Context: any.
+ */
+void balloon_kick(struct balloon *b)
+{
+	if (!READ_ONCE(b->stopped))
+		mod_delayed_work(system_freezable_wq, &b->work, 0);
+}
+
+/**
+ * balloon_replan - a target, a policy or the nodes have changed
+ *
+ * Context: may sleep.
+ */
+void balloon_replan(void)
+{
+	mutex_lock(&balloon_mutex);
+	if (balloon) {
+		atomic_inc(&balloon->generation);
+		balloon_kick(balloon);
+	}
+	mutex_unlock(&balloon_mutex);
+}
+
+/**
+ * balloon_host_target - what the host wants the balloon to hold
+ *
+ * Context: may sleep.
+ * Return: base pages; 0 where no balloon is registered.
+ */
+unsigned long balloon_host_target(void)
+{
+	unsigned long target;
+
+	mutex_lock(&balloon_mutex);
+	target = balloon ? READ_ONCE(balloon->target) : 0;
+	mutex_unlock(&balloon_mutex);
+	return target;
+}
+
+/* Fill in node_goal[]; returns how much of @goal is left for `auto` nodes. */
+static unsigned long plan(unsigned long goal)
+{
+	struct balloon_node *bn;
+	int nid;
+
+	memset(node_goal, 0, sizeof(node_goal));
+	for_each_balloon_node(bn, nid) {
+		unsigned long target = READ_ONCE(bn->target);
+
+		if (target != BALLOON_TARGET_AUTO)
+			node_goal[nid] = target;
+	}
+	balloon_scale_targets(node_goal, nr_node_ids, goal);
+	for_each_balloon_node(bn, nid)
+		goal -= node_goal[nid];
+	return goal;
+}
+
+static unsigned long total_held(void)
+{
+	struct balloon_node *bn;
+	unsigned long sum = 0;
+	int nid;
+
+	for_each_balloon_node(bn, nid)
+		sum += balloon_held(bn);
+	return sum;
+}
+
+/* Pages inflated on no node's behalf. */
+static unsigned long auto_pages(void)
+{
+	unsigned long total = balloon_total();
+
+	return total - min(total, total_held());
+}
+
+static bool stale(struct balloon *b, int generation)
+{
+	return READ_ONCE(b->stopped) || generation != atomic_read(&b->generation);
+}
+
+/*
+ * One pass over everything that is not as it should be: inflate first, deflate
+ * second, so that a node target that moves while the total stands never gives
+ * the guest more than the host granted. Returns base pages that moved.
+ */
+static unsigned long converge(struct balloon *b, int generation)
+{
+	unsigned long auto_goal = plan(balloon_goal(b));
+	unsigned long moved = 0, have, want, got;
+	struct balloon_node *bn;
+	int nid, origin;
+
+	mutex_lock(&b->lock);
+	balloon_settle_claims();
+	for_each_balloon_node(bn, nid) {
+		/* A node without a target claims nothing, and moves nothing. */
+		if (bn->held && READ_ONCE(bn->target) == BALLOON_TARGET_AUTO)
+			memset(bn->held, 0, nr_node_ids * sizeof(*bn->held));
+	}
+	for_each_balloon_node(bn, nid) {
+		have = auto_pages();
+		want = node_goal[nid] - min(node_goal[nid], balloon_held(bn));
+		if (want && have > auto_goal)
+			balloon_adopt(bn, min(want, have - auto_goal));
+	}
+	mutex_unlock(&b->lock);
+
+	for_each_balloon_node(bn, nid) {
+		have = balloon_held(bn);
+		if (have < node_goal[nid] && !stale(b, generation))
+			moved += balloon_inflate_around(b, nid, nid, node_goal[nid] - have,
+							generation);
+	}
+	while ((have = auto_pages()) < auto_goal && !stale(b, generation)) {
+		origin = balloon_next_origin(true, auto_goal - have, &want);
+		got = balloon_inflate_around(b, origin, BALLOON_NO_ORIGIN, want, generation);
+		moved += got;
+		if (got < want)
+			break;
+	}
+
+	for_each_balloon_node(bn, nid) {
+		have = balloon_held(bn);
+		if (have > node_goal[nid] && !stale(b, generation))
+			moved += balloon_deflate_around(b, nid, nid, have - node_goal[nid],
+							generation);
+	}
+	while ((have = auto_pages()) > auto_goal && !stale(b, generation)) {
+		origin = balloon_next_origin(false, have - auto_goal, &want);
+		got = balloon_deflate_around(b, origin, BALLOON_NO_ORIGIN, want, generation);
+		moved += got;
+		if (got < want)
+			break;
+	}
+	return moved;
+}
+
+/* Is every target met? As of converge(): node_goal[] is its. */
+static bool settled(struct balloon *b)
+{
+	struct balloon_node *bn;
+	int nid;
+
+	if (balloon_total() != balloon_goal(b))
+		return false;
+	for_each_balloon_node(bn, nid)
+		if (balloon_held(bn) != node_goal[nid])
+			return false;
+	return true;
+}
+
+static void balloon_work(struct work_struct *work)
+{
+	struct balloon *b = container_of(to_delayed_work(work), struct balloon, work);
+	int generation = atomic_read(&b->generation);
+	unsigned long moved;
+
+	/* Until then others may add managed pages: init memory that is freed. */
+	if (!balloon_total())
+		balloon_set_baseline();
+	balloon_coalesce_full();
+	moved = converge(b, generation);
+
+	if (READ_ONCE(b->stopped))
+		return;
+	if (stale(b, generation)) {
+		b->retry_delay = 0;
+		balloon_kick(b);
+		return;
+	}
+
+	if (settled(b)) {
+		b->retry_delay = 0;
+	} else {
+		b->retry_delay = moved || !b->retry_delay ?
+				 RETRY_MIN : min(b->retry_delay * 2, RETRY_MAX);
+		atomic_long_inc(&balloon_retries);
+		queue_delayed_work(system_freezable_wq, &b->work, b->retry_delay * HZ);
+	}
+	trace_balloon_target(balloon_goal(b), balloon_total(), b->retry_delay);
+
+	mutex_lock(&b->lock);
+	balloon_host_update(b, false);
+	mutex_unlock(&b->lock);
+}
+
+/**
+ * balloon_set_target - the host wants the balloon to hold this much
+ * @b: the balloon
+ * @pages: base pages; more than the guest can spare is pursued as far as it goes
+ *
+ * Starts over with what the retry timer and the OOM killer had come to.
+ *
+ * Context: any.
+ */
+void balloon_set_target(struct balloon *b, unsigned long pages)
+{
+	WRITE_ONCE(b->target, pages);
+	WRITE_ONCE(b->oom_deflated, 0);
+	atomic_inc(&b->generation);
+	balloon_kick(b);
+}
+EXPORT_SYMBOL_GPL(balloon_set_target);
+
+/* One batch of one node, of superframes or base pages. Base pages done. */
+static unsigned long deflate_batch(struct balloon *b, int nid, unsigned int order,
+				   struct balloon_extent *ext, unsigned int nr)
+{
+	nr = order ? balloon_dequeue_superframes(nid, ext, nr) :
+		     balloon_dequeue_pages(nid, ext, nr);
+	return nr ? (unsigned long)balloon_take_back(b, order, ext, nr) << order : 0;
+}
+
+/* Extents that fit on the stack. */
+#define OOM_BATCH	64U
+
+/**
+ * balloon_deflate_oom - give pages back to a guest that runs out of memory
+ * @b: the balloon; its host must permit it
+ * @pages: base pages wanted; whole superframes may make it more
+ *
+ * The balloon stays below the host's target until that is set again.
+ *
+ * Context: may sleep; allocates nothing.
+ * Return: base pages given back.
+ */
+unsigned long balloon_deflate_oom(struct balloon *b, unsigned long pages)
+{
+	struct balloon_extent ext[OOM_BATCH];
+	unsigned long done = 0, got;
+	int nid;
+
+	mutex_lock(&b->lock);
+	for_each_online_node(nid) {
+		while (done < pages) {
+			got = deflate_batch(b, nid, 0, ext, min(pages - done, OOM_BATCH));
+			if (!got)
+				got = deflate_batch(b, nid, SUPERFRAME_ORDER, ext,
+						    min(DIV_ROUND_UP(pages - done, SUPERFRAME_PAGES),
+							OOM_BATCH));
+			if (!got)
+				break;
+			done += got;
+		}
+	}
+	WRITE_ONCE(b->oom_deflated, b->oom_deflated + done);
+	balloon_host_update(b, true);
+	mutex_unlock(&b->lock);
+	return done;
+}
+EXPORT_SYMBOL_GPL(balloon_deflate_oom);
+
+/**
+ * balloon_suspend - stop the balloon and take everything back
+ * @b: the balloon
+ *
+ * For a device that is about to be reset. Targets of nodes are kept. When it
+ * returns, the backend is not called until balloon_resume().
+ *
+ * Pages that the host does not give back stay in the balloon, with a message.
+ *
+ * Context: may sleep; not from the backend's operations.
+ */
+void balloon_suspend(struct balloon *b)
+{
+	unsigned long moved, left;
+	struct balloon_node *bn;
+	int nid, tries = 0;
+
+	WRITE_ONCE(b->stopped, true);
+	atomic_inc(&b->generation);
+	cancel_delayed_work_sync(&b->work);
+
+	while ((left = balloon_total())) {
+		moved = 0;
+		for_each_online_node(nid) {
+			mutex_lock(&b->lock);
+			moved += deflate_batch(b, nid, 0, b->ext, BALLOON_BATCH_PAGES);
+			moved += deflate_batch(b, nid, SUPERFRAME_ORDER, b->ext,
+					       BALLOON_BATCH_SUPERFRAMES);
+			mutex_unlock(&b->lock);
+		}
+		if (moved) {
+			tries = 0;
+			continue;
+		}
+		/* Pages under migration come back, or are gone, in no time. */
+		if (++tries == 100) {
+			pr_warn("%s: host keeps %lu pages\n", b->name, left);
+			break;
+		}
+		msleep(10);
+	}
+
+	mutex_lock(&b->lock);
+	for_each_balloon_node(bn, nid)
+		if (bn->held)
+			memset(bn->held, 0, nr_node_ids * sizeof(*bn->held));
+	balloon_host_update(b, false);
+	mutex_unlock(&b->lock);
+}
+EXPORT_SYMBOL_GPL(balloon_suspend);
+
+/**
+ * balloon_resume - pursue the targets again after balloon_suspend()
+ * @b: the balloon, its device ready
+ *
+ * Context: may sleep.
+ */
+void balloon_resume(struct balloon *b)
+{
+	WRITE_ONCE(b->stopped, false);
+	balloon_kick(b);
+}
+EXPORT_SYMBOL_GPL(balloon_resume);
+
+/**
+ * balloon_register - start ballooning
+ * @b: the balloon: its name, operations, order and flags filled in, the rest zero
+ *
+ * There is one balloon at a time, as there is one host. It holds nothing and its
+ * target is 0 until balloon_set_target().
+ *
+ * Context: may sleep; before the device is ready.
+ * Return: 0; -EBUSY if another balloon is registered; -EINVAL if its order is
+ * none that the core uses; -ENOMEM.
+ */
+int balloon_register(struct balloon *b)
+{
+	if (b->max_order && b->max_order != SUPERFRAME_ORDER)
+		return -EINVAL;
+
+	b->ext = kvmalloc_array(max(BALLOON_BATCH_SUPERFRAMES, BALLOON_BATCH_PAGES),
+				sizeof(*b->ext), GFP_KERNEL);
+	if (!b->ext)
+		return -ENOMEM;
+	mutex_init(&b->lock);
+	INIT_DELAYED_WORK(&b->work, balloon_work);
+
+	mutex_lock(&balloon_mutex);
+	if (balloon) {
+		mutex_unlock(&balloon_mutex);
+		pr_err("%s: %s is the balloon already\n", b->name, balloon->name);
+		kvfree(b->ext);
+		return -EBUSY;
+	}
+	WRITE_ONCE(balloon, b);
+	mutex_unlock(&balloon_mutex);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(balloon_register);
+
+/**
+ * balloon_unregister - the end of balloon_register()
+ * @b: the balloon
+ *
+ * Takes everything back first, as balloon_suspend() does.
+ *
+ * Context: may sleep; the device must still answer.
+ */
+void balloon_unregister(struct balloon *b)
+{
+	balloon_suspend(b);
+	mutex_lock(&balloon_mutex);
+	WRITE_ONCE(balloon, NULL);
+	mutex_unlock(&balloon_mutex);
+	/* Nobody kicks it any more, now that it can't be found. */
+	cancel_delayed_work_sync(&b->work);
+	kvfree(b->ext);
+}
+EXPORT_SYMBOL_GPL(balloon_unregister);

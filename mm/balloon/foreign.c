@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Foreign pages: ballooned pages that a backend borrows to map another domain's
+ * memory where their own frames were. The borrower has them, so they are on no
+ * list, only counted; they are not PageOffline, never migrated or coalesced.
+ */
+#define pr_fmt(fmt) "balloon: " fmt
+
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/vmstat.h>
+
+#include "internal.h"
+
+static void lend(struct page *page)
+{
+	struct balloon_zone *bz = balloon_page_bz(page);
+	unsigned long flags;
+
+	balloon_block_cancel(page);
+	spin_lock_irqsave(&bz->lock, flags);
+	bz->partial_away--;
+	bz->nr_partial--;
+	bz->nr_foreign++;
+	mod_node_page_state(page_pgdat(page), NR_BALLOON_PAGES, -1);
+	spin_unlock_irqrestore(&bz->lock, flags);
+	__ClearPageOffline(page);
+}
+
+static void reclaim_lent(struct page *page)
+{
+	struct balloon_zone *bz = balloon_page_bz(page);
+	unsigned long flags;
+
+	__SetPageOffline(page);
+	spin_lock_irqsave(&bz->lock, flags);
+	bz->nr_foreign--;
+	bz->nr_partial++;
+	bz->partial_away++;
+	mod_node_page_state(page_pgdat(page), NR_BALLOON_PAGES, 1);
+	spin_unlock_irqrestore(&bz->lock, flags);
+	balloon_requeue_page(page);
+}
+
+/**
+ * balloon_lend - borrow ballooned pages to map foreign memory
+ * @b: the balloon
+ * @pages: where to store them
+ * @nr: how many are wanted
+ *
+ * Base pages of partial blocks are lent first; a superframe is split only where
+ * there are none. Lent pages count as ballooned for the host's target.
+ *
+ * Context: may sleep and allocate.
+ * Return: how many were lent; fewer than @nr where the balloon holds no more.
+ */
+int balloon_lend(struct balloon *b, struct page **pages, unsigned int nr)
+{
+	struct balloon_extent ext;
+	unsigned int n = 0;
+	int nid;
+
+	mutex_lock(&b->lock);
+	for_each_online_node(nid) {
+		while (n < nr) {
+			if (!balloon_dequeue_pages(nid, &ext, 1)) {
+				/* Splitting allocates: not under the mutex. */
+				mutex_unlock(&b->lock);
+				if (!balloon_split_superframe(nid)) {
+					mutex_lock(&b->lock);
+					break;
+				}
+				mutex_lock(&b->lock);
+				continue;
+			}
+			pages[n] = pfn_to_page(ext.pfn);
+			lend(pages[n++]);
+		}
+	}
+	mutex_unlock(&b->lock);
+	return n;
+}
+EXPORT_SYMBOL_GPL(balloon_lend);
+
+/**
+ * balloon_reclaim_lent - the end of balloon_lend()
+ * @b: the balloon
+ * @pages: pages that nothing foreign is mapped at any more
+ * @nr: how many
+ *
+ * Context: may sleep and allocate.
+ */
+void balloon_reclaim_lent(struct balloon *b, struct page **pages, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		/*
+		 * Only where a block straddles zones can this fail for good: the
+		 * page then stays out of reach, and counted as lent.
+		 */
+		if (balloon_block_reserve(pages[i], GFP_KERNEL | __GFP_NOFAIL))
+			pr_warn_ratelimited("%s: page 0x%lx stays lent\n", b->name,
+					    page_to_pfn(pages[i]));
+		else
+			reclaim_lent(pages[i]);
+	}
+	/* They may be more than the target now. */
+	balloon_kick(b);
+}
+EXPORT_SYMBOL_GPL(balloon_reclaim_lent);

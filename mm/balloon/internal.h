@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * NUMA-aware memory ballooning: what the files of mm/balloon/ share.
+ *
+ * Locks, outermost first:
+ *   balloon->lock (mutex)	one host conversation at a time, and the pages
+ *				held on behalf of each origin. Only try-locked
+ *				in migration.
+ *   page lock			of a base page that is put on or taken off a map.
+ *				Under balloon_zone->lock only try-locked.
+ *   balloon_zone->lock		queues, blocks and counters of one zone, irq-safe.
+ *				Nothing is allocated and no host is called
+ *				under it.
+ *   xa_lock of the blocks	stores into the xarray.
+ * zone->lock is taken alone.
+ */
+#ifndef _MM_BALLOON_INTERNAL_H
+#define _MM_BALLOON_INTERNAL_H
+
+#include <linux/atomic.h>
+#include <linux/balloon_numa.h>
+#include <linux/bitmap.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/spinlock.h>
+
+#define SUPERFRAME_ORDER	BALLOON_SUPERFRAME_ORDER
+#define SUPERFRAME_PAGES	BALLOON_SUPERFRAME_PAGES
+
+/* The node's target was not set: it takes its share of what the host asks. */
+#define BALLOON_TARGET_AUTO	ULONG_MAX
+/* The origin of pages that were not inflated on behalf of a node's target. */
+#define BALLOON_NO_ORIGIN	NUMA_NO_NODE
+
+/*
+ * Extents of one host conversation: 256M of superframes, or 4M of base pages,
+ * is much for a host call and little for a guest that waits for its turn.
+ */
+#define BALLOON_BATCH_SUPERFRAMES	128U
+#define BALLOON_BATCH_PAGES		1024U
+
+/* Partial blocks are kept by sixteenths of their fullness. */
+#define BALLOON_NR_BUCKETS	16
+
+/**
+ * struct balloon_block - a 2M block some of whose base pages are ballooned
+ * @list: in the bucket of its zone that its fullness asks for
+ * @bz: the zone; a block that straddles two zones belongs to the one whose
+ *	page came first, and pages of the other are not taken
+ * @index: pfn >> SUPERFRAME_ORDER
+ * @nr: pages on @map
+ * @away: pages that have a place in the block but are not on @map: on their
+ *	way to or from the host, or isolated for migration. They keep the block
+ *	alive.
+ * @map: ballooned pages that may be deflated
+ * @rcu: blocks are looked up under RCU
+ */
+struct balloon_block {
+	struct list_head list;
+	struct balloon_zone *bz;
+	unsigned long index;
+	unsigned int nr;
+	unsigned int away;
+	DECLARE_BITMAP(map, BALLOON_SUPERFRAME_PAGES);
+	struct rcu_head rcu;
+};
+
+/**
+ * struct balloon_zone - the ballooned pages of one zone
+ * @lock: protects all of this
+ * @superframes: heads of whole superframes, by page->lru
+ * @buckets: partial blocks by fullness, emptiest first
+ * @nr_superframes: superframes in the balloon
+ * @nr_partial: base pages of partial blocks in the balloon
+ * @nr_foreign: ballooned base pages that are lent out
+ * @superframes_away: those of @nr_superframes that are talked about with the
+ *	host and on no list
+ * @partial_away: those of @nr_partial that are on no block's map
+ * @accounted: pages by which the zone's managed pages were lowered
+ * @baseline: managed pages + @accounted, which ballooning does not change
+ */
+struct balloon_zone {
+	spinlock_t lock;
+	struct list_head superframes;
+	struct list_head buckets[BALLOON_NR_BUCKETS];
+	unsigned long nr_superframes;
+	unsigned long nr_partial;
+	unsigned long nr_foreign;
+	unsigned long superframes_away;
+	unsigned long partial_away;
+	unsigned long accounted;
+	unsigned long baseline;
+};
+
+/* In the order of the lines of nodeN/balloon/stat. */
+enum balloon_stat {
+	BALLOON_INFLATE_LOCAL,
+	BALLOON_INFLATE_REMOTE,
+	BALLOON_DEFLATE_LOCAL,
+	BALLOON_DEFLATE_REMOTE,
+	BALLOON_REFILL,
+	BALLOON_REFILL_FAIL,
+	BALLOON_EXCHANGE,
+	BALLOON_STAT_MIGRATE,
+	BALLOON_COALESCE,
+	BALLOON_SPLIT,
+	NR_BALLOON_STATS
+};
+
+/**
+ * struct balloon_rings - the nodes with memory around one node, nearest first
+ * @nr: how many nodes
+ * @node: their numbers; nodes of one distance, a ring, are neighbours
+ * @distance: and their distances from the node in the middle
+ */
+struct balloon_rings {
+	unsigned int nr;
+	struct {
+		unsigned short nid;
+		unsigned short distance;
+	} node[];
+};
+
+/**
+ * struct balloon_node - what the balloon knows of one node
+ * @nid: its number
+ * @zones: its zones' queues
+ * @stats: see enum balloon_stat
+ * @legacy: base pages in balloons that keep their own lists, see legacy.c
+ * @rings: nodes around it; replaced under RCU when memory comes or goes
+ * @target: base pages wanted on behalf of this node, or BALLOON_TARGET_AUTO
+ * @held: held[n]: base pages that node n gave on behalf of this one, NULL
+ *	before its first target. Protected by the balloon's mutex.
+ */
+struct balloon_node {
+	int nid;
+	struct balloon_zone zones[MAX_NR_ZONES];
+	atomic_long_t stats[NR_BALLOON_STATS];
+	atomic_long_t legacy;
+	struct balloon_rings __rcu *rings;
+	unsigned long target;
+	unsigned long *held;
+};
+
+/**
+ * struct balloon_share - a node's memory, as policies compare it
+ * @nid: the node
+ * @free: its free base pages
+ * @present: its present base pages
+ * @limit: base pages that it can give or take back
+ */
+struct balloon_share {
+	int nid;
+	unsigned long free;
+	unsigned long present;
+	unsigned long limit;
+};
+
+enum balloon_policy { BALLOON_BALANCE, BALLOON_LOCAL, NR_BALLOON_POLICIES };
+
+/* core.c */
+extern bool balloon_superframe_targets;
+extern atomic_long_t balloon_retries;
+struct balloon *balloon_current(void);
+void balloon_kick(struct balloon *b);
+void balloon_replan(void);
+unsigned long balloon_goal(struct balloon *b);
+unsigned long balloon_host_target(void);
+unsigned int balloon_host_inflate(struct balloon *b,
+				  const struct balloon_extent *ext, unsigned int nr);
+unsigned int balloon_host_deflate(struct balloon *b,
+				  const struct balloon_extent *ext, unsigned int nr);
+unsigned int balloon_take_back(struct balloon *b, unsigned int order,
+			       const struct balloon_extent *ext, unsigned int nr);
+void balloon_host_update(struct balloon *b, bool busy);
+
+/* search.c */
+unsigned long balloon_inflate_around(struct balloon *b, int origin, int owner,
+				     unsigned long want, int generation);
+unsigned long balloon_deflate_around(struct balloon *b, int origin, int owner,
+				     unsigned long want, int generation);
+int balloon_next_origin(bool inflate, unsigned long want, unsigned long *quota);
+unsigned long balloon_held(struct balloon_node *origin);
+unsigned long balloon_unclaimed(int nid);
+void balloon_settle_claims(void);
+void balloon_adopt(struct balloon_node *origin, unsigned long want);
+
+/* policy.c */
+extern enum balloon_policy balloon_policy;
+int balloon_pick(const struct balloon_share *share, unsigned int nr, bool inflate);
+unsigned long balloon_quota(const struct balloon_share *share, unsigned int nr,
+			    unsigned int pick, unsigned long want, bool inflate);
+void balloon_scale_targets(unsigned long *target, unsigned int nr,
+			   unsigned long total);
+
+/* ring.c */
+struct balloon_rings *balloon_rings_build(int nid, const nodemask_t *nodes,
+					  int (*distance)(int from, int to));
+unsigned int balloon_ring_end(const struct balloon_rings *rings, unsigned int first);
+int balloon_rings_update(void);
+
+/* node.c */
+extern struct balloon_node *balloon_nodes[MAX_NUMNODES];
+struct balloon_node *balloon_node_add(int nid);
+struct balloon_zone *balloon_page_bz(const struct page *page);
+unsigned long balloon_node_count(int nid, unsigned long *superframes,
+				 unsigned long *partial, unsigned long *foreign);
+unsigned long balloon_total(void);
+unsigned long balloon_total_partial(void);
+void balloon_account(struct balloon *b, struct balloon_zone *bz,
+		     struct page *page, long pages);
+void balloon_set_baseline(void);
+unsigned long balloon_node_free(int nid);
+
+static inline void balloon_stat_add(int nid, enum balloon_stat item, long n)
+{
+	if (balloon_nodes[nid])
+		atomic_long_add(n, &balloon_nodes[nid]->stats[item]);
+}
+
+#define for_each_balloon_node(bn, nid)					\
+	for_each_online_node(nid)					\
+		if (!((bn) = READ_ONCE(balloon_nodes[nid])))		\
+			continue;					\
+		else
+
+/* superframe.c */
+unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
+				      unsigned int nr);
+void balloon_put_superframe(struct page *head);
+void balloon_queue_superframe(struct balloon *b, struct page *head);
+unsigned int balloon_dequeue_superframes(int nid, struct balloon_extent *ext,
+					 unsigned int nr);
+void balloon_requeue_superframe(struct page *head);
+void balloon_free_superframe(struct balloon *b, struct page *head);
+bool balloon_split_superframe(int nid);
+void balloon_coalesce(struct balloon_zone *bz, unsigned long index);
+
+/* block.c */
+int balloon_block_reserve(struct page *page, gfp_t gfp);
+void balloon_block_cancel(struct page *page);
+void balloon_block_fill(struct page *head);
+struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index);
+void balloon_page_adopt(struct page *page);
+void balloon_page_disown(struct page *page);
+void balloon_page_set_movable(struct page *page);
+void balloon_page_clear_movable(struct page *page);
+bool balloon_page_arrives(struct balloon *b, struct page *page);
+void balloon_queue_page(struct balloon *b, struct page *page);
+void balloon_requeue_page(struct page *page);
+void balloon_coalesce_full(void);
+unsigned int balloon_dequeue_pages(int nid, struct balloon_extent *ext,
+				   unsigned int nr);
+void balloon_page_leaves(struct balloon *b, struct page *page);
+void balloon_free_page(struct balloon *b, struct page *page);
+bool balloon_page_isolate(struct page *page);
+void balloon_page_putback(struct page *page);
+unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
+				unsigned int nr, bool reclaim);
+void balloon_put_page(struct page *page);
+
+/* migrate.c */
+extern const struct movable_operations balloon_numa_mops;
+
+/* sysfs.c */
+#ifdef CONFIG_SYSFS
+void balloon_sysfs_add_node(int nid);
+#else
+static inline void balloon_sysfs_add_node(int nid) { }
+#endif
+int balloon_parse_target(const char *buf, unsigned long present,
+			 unsigned long *target);
+
+#endif /* _MM_BALLOON_INTERNAL_H */

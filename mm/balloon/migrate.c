@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Migration of ballooned base pages: the page's role moves to another frame,
+ * and the counts of nodes and zones with it.
+ */
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/vmstat.h>
+
+#include "../internal.h"
+#include "internal.h"
+
+#include <trace/events/balloon.h>
+
+static bool isolate(struct page *page, isolate_mode_t mode)
+{
+	return balloon_page_isolate(page);
+}
+
+static void putback(struct page *page)
+{
+	balloon_page_putback(page);
+}
+
+/*
+ * Inflate @dst, then deflate @src, so that the guest never holds more than the
+ * host granted. The host may refuse either: before the first nothing has
+ * happened; after it both pages are in the balloon, and the worker brings one
+ * back. Both pages are locked.
+ */
+static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
+{
+	struct balloon_extent in = { page_to_pfn(dst), 0 };
+	struct balloon_extent out = { page_to_pfn(src), 0 };
+	struct balloon *b = balloon_current();
+	bool full;
+	int err;
+
+	/*
+	 * The worker may wait for this very page, or be the one that caused
+	 * the compaction: come again later.
+	 */
+	if (!mutex_trylock(&b->lock))
+		return -EAGAIN;
+
+	err = balloon_block_reserve(dst, GFP_NOWAIT | __GFP_NOWARN);
+	if (err)
+		goto unlock;
+	/*
+	 * Without page_offline_begin(): a reader of /proc/kcore that faults may
+	 * be what we migrate for. It copes with a page that the host has taken.
+	 */
+	__SetPageOffline(dst);
+
+	if (balloon_host_inflate(b, &in, 1) != 1) {
+		__ClearPageOffline(dst);
+		balloon_block_cancel(dst);
+		err = -EBUSY;
+		goto unlock;
+	}
+	get_page(dst);		/* the balloon's */
+	full = balloon_page_arrives(b, dst);
+
+	if (balloon_host_deflate(b, &out, 1) != 1) {
+		/* Not -EAGAIN: @dst can't be tried again. */
+		err = -EBUSY;
+		balloon_kick(b);
+		goto unlock;
+	}
+	balloon_page_clear_movable(src);
+	balloon_page_leaves(b, src);
+	put_page(src);		/* the balloon's */
+
+	__count_vm_event(BALLOON_MIGRATE);
+	balloon_stat_add(page_to_nid(dst), BALLOON_STAT_MIGRATE, 1);
+	trace_balloon_migrate(page_to_nid(src), page_to_nid(dst), out.pfn, in.pfn);
+	if (full)
+		balloon_kick(b);
+	err = MIGRATEPAGE_SUCCESS;
+unlock:
+	mutex_unlock(&b->lock);
+	return err;
+}
+
+const struct movable_operations balloon_numa_mops = {
+	.isolate_page = isolate,
+	.migrate_page = migrate,
+	.putback_page = putback,
+};

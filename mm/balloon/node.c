@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Per-zone queues and per-node accounting of ballooned pages.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/vmstat.h>
+
+#include "internal.h"
+
+struct balloon_node *balloon_nodes[MAX_NUMNODES];
+
+/**
+ * balloon_node_add - prepare for ballooning on a node
+ * @nid: an online node, with or without memory
+ *
+ * Context: may sleep; callers are serialised by the caller.
+ * Return: the node, new or known before, or NULL if there is no memory.
+ */
+struct balloon_node *balloon_node_add(int nid)
+{
+	struct balloon_node *bn = balloon_nodes[nid];
+	int z, i;
+
+	if (bn)
+		return bn;
+
+	bn = kzalloc_node(sizeof(*bn), GFP_KERNEL, nid);
+	if (!bn)
+		return NULL;
+
+	bn->nid = nid;
+	bn->target = BALLOON_TARGET_AUTO;
+	for (z = 0; z < MAX_NR_ZONES; z++) {
+		struct balloon_zone *bz = &bn->zones[z];
+
+		spin_lock_init(&bz->lock);
+		INIT_LIST_HEAD(&bz->superframes);
+		for (i = 0; i < BALLOON_NR_BUCKETS; i++)
+			INIT_LIST_HEAD(&bz->buckets[i]);
+	}
+	/* Pairs with the READ_ONCE() of for_each_balloon_node(). */
+	smp_store_release(&balloon_nodes[nid], bn);
+	return bn;
+}
+
+/**
+ * balloon_page_bz - the queues that a page belongs to
+ * @page: a page of a node that is online
+ *
+ * Return: its zone's queues; NULL where memory of a node came online and there
+ * was no memory to prepare for it.
+ */
+struct balloon_zone *balloon_page_bz(const struct page *page)
+{
+	struct balloon_node *bn = READ_ONCE(balloon_nodes[page_to_nid(page)]);
+
+	return bn ? &bn->zones[page_zonenum(page)] : NULL;
+}
+
+/**
+ * balloon_node_count - ballooned pages of one node
+ * @nid: the node
+ * @superframes: where to store whole superframes, or NULL
+ * @partial: where to store base pages of partial blocks, or NULL
+ * @foreign: where to store lent base pages, or NULL
+ *
+ * Without a lock: each figure is right by itself.
+ *
+ * Return: base pages in all.
+ */
+unsigned long balloon_node_count(int nid, unsigned long *superframes,
+				 unsigned long *partial, unsigned long *foreign)
+{
+	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
+	unsigned long s = 0, p = 0, f = 0;
+	int z;
+
+	for (z = 0; bn && z < MAX_NR_ZONES; z++) {
+		s += READ_ONCE(bn->zones[z].nr_superframes);
+		p += READ_ONCE(bn->zones[z].nr_partial);
+		f += READ_ONCE(bn->zones[z].nr_foreign);
+	}
+	if (superframes)
+		*superframes = s;
+	if (partial)
+		*partial = p;
+	if (foreign)
+		*foreign = f;
+	return s * SUPERFRAME_PAGES + p + f;
+}
+
+/**
+ * balloon_total - base pages that the registered balloon holds, lent ones included
+ *
+ * Return: their number.
+ */
+unsigned long balloon_total(void)
+{
+	unsigned long total = 0;
+	int nid;
+
+	for_each_online_node(nid)
+		total += balloon_node_count(nid, NULL, NULL, NULL);
+	return total;
+}
+
+/**
+ * balloon_total_partial - base pages in partial blocks of all nodes
+ *
+ * Return: their number.
+ */
+unsigned long balloon_total_partial(void)
+{
+	unsigned long partial, total = 0;
+	int nid;
+
+	for_each_online_node(nid) {
+		balloon_node_count(nid, NULL, &partial, NULL);
+		total += partial;
+	}
+	return total;
+}
+
+/**
+ * balloon_account - pages come to the balloon or leave it
+ * @b: the balloon
+ * @bz: their zone's queues, with @bz->lock held
+ * @page: one of the pages
+ * @pages: how many base pages come; negative: leave
+ *
+ * Keeps managed + accounted of the zone constant.
+ */
+void balloon_account(struct balloon *b, struct balloon_zone *bz,
+		     struct page *page, long pages)
+{
+	lockdep_assert_held(&bz->lock);
+
+	mod_node_page_state(page_pgdat(page), NR_BALLOON_PAGES, pages);
+	if (b->flags & BALLOON_KEEP_MANAGED)
+		return;
+	bz->accounted += pages;
+	adjust_managed_page_count(page, -pages);
+}
+
+/**
+ * balloon_set_baseline - note what managed + accounted of every zone has to be
+ *
+ * While the balloon is empty, and after memory was hotplugged.
+ */
+void balloon_set_baseline(void)
+{
+	struct balloon_node *bn;
+	int nid, z;
+
+	for_each_balloon_node(bn, nid) {
+		for (z = 0; z < MAX_NR_ZONES; z++) {
+			struct balloon_zone *bz = &bn->zones[z];
+			struct zone *zone = &NODE_DATA(nid)->node_zones[z];
+
+			spin_lock_irq(&bz->lock);
+			bz->baseline = zone_managed_pages(zone) + bz->accounted;
+			spin_unlock_irq(&bz->lock);
+		}
+	}
+}
+
+/**
+ * balloon_node_free - free memory of a node
+ * @nid: the node
+ *
+ * Return: free base pages, as vmstat sees them.
+ */
+unsigned long balloon_node_free(int nid)
+{
+	struct zone *zones = NODE_DATA(nid)->node_zones;
+	unsigned long free = 0;
+	int z;
+
+	for (z = 0; z < MAX_NR_ZONES; z++)
+		if (populated_zone(&zones[z]))
+			free += zone_page_state(&zones[z], NR_FREE_PAGES);
+	return free;
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Distance rings: the nodes with memory around every node, nearest first.
+ */
+#include <linux/node.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/topology.h>
+
+#include "internal.h"
+
+static int cmp_distance(const void *a, const void *b, const void *rings)
+{
+	const struct balloon_rings *r = rings;
+	const typeof(r->node[0]) *x = a, *y = b;
+
+	if (x->distance != y->distance)
+		return x->distance < y->distance ? -1 : 1;
+	return x->nid < y->nid ? -1 : x->nid > y->nid;
+}
+
+/**
+ * balloon_rings_build - sort nodes by their distance from one of them
+ * @nid: the node in the middle; ring 0 is this node whatever its distance to
+ *	itself is said to be, and is left out if it is not in @nodes
+ * @nodes: nodes to sort
+ * @distance: distance from one node to another; need not be symmetric
+ *
+ * Context: may sleep.
+ * Return: the rings, to be freed by kfree(), or NULL if there is no memory.
+ */
+struct balloon_rings *balloon_rings_build(int nid, const nodemask_t *nodes,
+					  int (*distance)(int from, int to))
+{
+	struct balloon_rings *r;
+	int n;
+
+	r = kzalloc(struct_size(r, node, nodes_weight(*nodes)), GFP_KERNEL);
+	if (!r)
+		return NULL;
+
+	for_each_node_mask(n, *nodes) {
+		r->node[r->nr].nid = n;
+		r->node[r->nr].distance = n == nid ? 0 : distance(nid, n);
+		r->nr++;
+	}
+	sort_r(r->node, r->nr, sizeof(r->node[0]), cmp_distance, NULL, r);
+	if (r->nr && r->node[0].nid == nid)
+		r->node[0].distance = distance(nid, nid);
+	return r;
+}
+
+/**
+ * balloon_ring_end - where a ring ends
+ * @rings: rings of a node
+ * @first: index of a ring's first node, less than @rings->nr
+ *
+ * Return: index of the next ring's first node, @rings->nr after the last one.
+ */
+unsigned int balloon_ring_end(const struct balloon_rings *rings, unsigned int first)
+{
+	unsigned int end = first + 1;
+
+	/* The node itself is alone, even where another is said to be as near. */
+	if (first == 0 && rings->node[0].distance <= LOCAL_DISTANCE)
+		return end;
+	while (end < rings->nr &&
+	       rings->node[end].distance == rings->node[first].distance)
+		end++;
+	return end;
+}
+
+static int distance_of(int from, int to)
+{
+	return node_distance(from, to);
+}
+
+/**
+ * balloon_rings_update - rebuild every node's rings
+ *
+ * Called when memory has come to a node or has left one.
+ *
+ * Context: may sleep; callers are serialised by the caller.
+ * Return: 0 or -ENOMEM, with the old rings left in place where that happened.
+ */
+int balloon_rings_update(void)
+{
+	struct balloon_rings *new, *old;
+	struct balloon_node *bn;
+	int nid;
+
+	for_each_balloon_node(bn, nid) {
+		new = balloon_rings_build(nid, &node_states[N_MEMORY], distance_of);
+		if (!new)
+			return -ENOMEM;
+		old = rcu_replace_pointer(bn->rings, new, true);
+		if (old) {
+			synchronize_rcu();
+			kfree(old);
+		}
+	}
+	return 0;
+}

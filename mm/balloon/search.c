@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The concentric-circle search: give pages to the host, or take them back,
+ * around an origin, ring by ring; and who they were inflated for.
+ *
+ * Everything here runs in the worker, or while the worker is stopped.
+ */
+#include <linux/sort.h>
+#include <linux/topology.h>
+
+#include "internal.h"
+
+#include <trace/events/balloon.h>
+
+/* The worker's own, too large for its stack with 1024 nodes. */
+static struct balloon_share shares[MAX_NUMNODES];
+static unsigned short ring_nid[MAX_NUMNODES];
+static unsigned short ring_end[MAX_NUMNODES];
+
+/* What is looked for. */
+struct search {
+	struct balloon *b;
+	int origin;
+	/* Whose pages they are: a node with a target, or BALLOON_NO_ORIGIN. */
+	int owner;
+	int generation;
+	unsigned long want;
+	unsigned long done;
+	/* The host took or gave less than it was asked to. */
+	bool refused;
+	nodemask_t exhausted;
+};
+
+static bool search_over(struct search *s)
+{
+	return s->done >= s->want || s->refused || READ_ONCE(s->b->stopped) ||
+	       s->generation != atomic_read(&s->b->generation);
+}
+
+/**
+ * balloon_held - base pages inflated on behalf of a node's target
+ * @origin: the node
+ *
+ * Return: their number, on all nodes.
+ */
+unsigned long balloon_held(struct balloon_node *origin)
+{
+	unsigned long sum = 0;
+	int nid;
+
+	if (!origin->held)
+		return 0;
+	for (nid = 0; nid < nr_node_ids; nid++)
+		sum += origin->held[nid];
+	return sum;
+}
+
+static unsigned long claimed(int nid)
+{
+	struct balloon_node *bn;
+	unsigned long sum = 0;
+	int origin;
+
+	for_each_balloon_node(bn, origin)
+		if (bn->held)
+			sum += bn->held[nid];
+	return sum;
+}
+
+/* Pages of a node that the worker may ask back. */
+static unsigned long deflatable(int nid)
+{
+	unsigned long foreign, pages;
+
+	pages = balloon_node_count(nid, NULL, NULL, &foreign);
+	return pages - min(pages, foreign);
+}
+
+/**
+ * balloon_unclaimed - base pages of a node that were inflated on no node's behalf
+ * @nid: the node
+ *
+ * Return: their number, without lent ones.
+ */
+unsigned long balloon_unclaimed(int nid)
+{
+	unsigned long pages = deflatable(nid);
+
+	return pages - min(pages, claimed(nid));
+}
+
+/**
+ * balloon_settle_claims - forget claims on pages that are no longer there
+ *
+ * Migration across nodes moves pages that were counted for an origin.
+ */
+void balloon_settle_claims(void)
+{
+	struct balloon_node *bn;
+	int origin, nid;
+
+	for_each_online_node(nid) {
+		unsigned long sum = claimed(nid), pages = deflatable(nid), cut;
+
+		if (sum <= pages)
+			continue;
+		sum -= pages;
+		for_each_balloon_node(bn, origin) {
+			if (!bn->held)
+				continue;
+			cut = min(bn->held[nid], sum);
+			bn->held[nid] -= cut;
+			sum -= cut;
+		}
+	}
+}
+
+/* Copy the rings: they may be rebuilt while the host is being waited for. */
+static unsigned int copy_rings(int origin)
+{
+	struct balloon_rings *r;
+	unsigned int nr = 0, first, i;
+
+	rcu_read_lock();
+	r = rcu_dereference(balloon_nodes[origin]->rings);
+	for (first = 0; r && first < r->nr; first = nr)
+		for (i = first, nr = balloon_ring_end(r, first); i < nr; i++) {
+			ring_nid[i] = r->node[i].nid;
+			ring_end[i] = nr;
+		}
+	rcu_read_unlock();
+	return nr;
+}
+
+/**
+ * balloon_adopt - count pages that were inflated on no node's behalf for a target
+ * @origin: the node with the target
+ * @want: base pages at most
+ *
+ * So that setting a target moves no page that already lies where it asks for.
+ */
+void balloon_adopt(struct balloon_node *origin, unsigned long want)
+{
+	unsigned int nr = copy_rings(origin->nid), i;
+
+	for (i = 0; i < nr && want; i++) {
+		unsigned long pages = min(want, balloon_unclaimed(ring_nid[i]));
+
+		origin->held[ring_nid[i]] += pages;
+		want -= pages;
+		/* Strictly in order: not beyond a node that could still give. */
+		if (balloon_node_free(ring_nid[i]) > SUPERFRAME_PAGES)
+			break;
+	}
+}
+
+static void count(struct search *s, int nid, enum balloon_stat local, long pages)
+{
+	balloon_stat_add(nid, local + (nid != s->origin), abs(pages));
+	if (s->owner != BALLOON_NO_ORIGIN)
+		balloon_nodes[s->owner]->held[nid] += pages;
+}
+
+static int cmp_pfn(const void *a, const void *b)
+{
+	const struct balloon_extent *x = a, *y = b;
+
+	return x->pfn < y->pfn ? -1 : x->pfn > y->pfn;
+}
+
+/* One batch of extents, taken off the guest's lists, to the host. */
+static unsigned long give(struct search *s, int nid, unsigned int order, unsigned int nr)
+{
+	struct balloon_extent *ext = s->b->ext;
+	unsigned int i, done;
+
+	/* Neighbours side by side: a backend may make one range of them. */
+	sort(ext, nr, sizeof(*ext), cmp_pfn, NULL);
+
+	mutex_lock(&s->b->lock);
+	done = balloon_host_inflate(s->b, ext, nr);
+	for (i = 0; i < done; i++) {
+		struct page *page = pfn_to_page(ext[i].pfn);
+
+		if (order)
+			balloon_queue_superframe(s->b, page);
+		else
+			balloon_queue_page(s->b, page);
+	}
+	count(s, nid, BALLOON_INFLATE_LOCAL, (long)done << order);
+	balloon_host_update(s->b, true);
+	mutex_unlock(&s->b->lock);
+
+	for (i = done; i < nr; i++) {
+		struct page *page = pfn_to_page(ext[i].pfn);
+
+		if (order)
+			balloon_put_superframe(page);
+		else
+			balloon_put_page(page);
+	}
+	s->refused = done < nr;
+	s->done += (unsigned long)done << order;
+	trace_balloon_inflate(nid, s->origin, order, (unsigned long)nr << order,
+			      (unsigned long)done << order);
+	return done;
+}
+
+/* One batch of extents, chosen from the balloon, back from the host. */
+static unsigned long get_back(struct search *s, int nid, unsigned int order, unsigned int nr)
+{
+	unsigned int done;
+
+	mutex_lock(&s->b->lock);
+	done = balloon_take_back(s->b, order, s->b->ext, nr);
+	count(s, nid, BALLOON_DEFLATE_LOCAL, -((long)done << order));
+	balloon_host_update(s->b, true);
+	mutex_unlock(&s->b->lock);
+
+	s->refused = done < nr;
+	s->done += (unsigned long)done << order;
+	trace_balloon_deflate(nid, s->origin, order, (unsigned long)nr << order,
+			      (unsigned long)done << order);
+	return done;
+}
+
+typedef void (*node_fn)(struct search *s, int nid, unsigned long pages);
+typedef unsigned long (*limit_fn)(struct search *s, int nid);
+
+static unsigned long node_free_limit(struct search *s, int nid)
+{
+	return balloon_node_free(nid);
+}
+
+/* What may be asked back from a node on behalf of the owner. */
+static unsigned long node_owned_limit(struct search *s, int nid)
+{
+	if (s->owner == BALLOON_NO_ORIGIN)
+		return balloon_unclaimed(nid);
+	return min(balloon_nodes[s->owner]->held[nid], deflatable(nid));
+}
+
+/* One ring: the policy's rule decides among its nodes until none can more. */
+static void search_ring(struct search *s, unsigned int first, unsigned int end,
+			bool inflate, node_fn fn, limit_fn limit)
+{
+	while (!search_over(s)) {
+		unsigned long before = s->done, pages;
+		unsigned int i, nr = 0;
+		int pick;
+
+		for (i = first; i < end; i++) {
+			int nid = ring_nid[i];
+
+			shares[nr++] = (struct balloon_share){
+				.nid = nid,
+				.free = balloon_node_free(nid),
+				.present = NODE_DATA(nid)->node_present_pages,
+				.limit = node_isset(nid, s->exhausted) ? 0 : limit(s, nid),
+			};
+		}
+		pick = balloon_pick(shares, nr, inflate);
+		if (pick < 0)
+			return;
+		pages = balloon_quota(shares, nr, pick, s->want - s->done, inflate);
+		i = shares[pick].nid;
+		fn(s, i, pages);
+		if (s->done - before < pages)
+			node_set(i, s->exhausted);
+	}
+}
+
+static void search_rings(struct search *s, unsigned int nr, bool inflate,
+			 bool outermost_first, node_fn fn, limit_fn limit)
+{
+	unsigned int first, end;
+
+	nodes_clear(s->exhausted);
+	if (!outermost_first) {
+		for (first = 0; first < nr && !search_over(s); first = end) {
+			end = ring_end[first];
+			search_ring(s, first, end, inflate, fn, limit);
+		}
+		return;
+	}
+	for (end = nr; end && !search_over(s); end = first) {
+		for (first = end - 1; first && ring_end[first - 1] == end; first--)
+			;
+		search_ring(s, first, end, inflate, fn, limit);
+	}
+}
+
+static void inflate_superframes(struct search *s, int nid, unsigned long pages)
+{
+	unsigned long nr = pages / SUPERFRAME_PAGES;
+	unsigned int got;
+
+	while (nr && !search_over(s)) {
+		got = balloon_take_superframes(nid, s->b->ext,
+					       min(nr, BALLOON_BATCH_SUPERFRAMES));
+		if (!got)
+			return;
+		nr -= give(s, nid, SUPERFRAME_ORDER, got);
+	}
+}
+
+static void inflate_pages(struct search *s, int nid, unsigned long pages, bool reclaim)
+{
+	unsigned int got;
+
+	while (pages && !search_over(s)) {
+		got = balloon_take_pages(nid, s->b->ext,
+					 min(pages, BALLOON_BATCH_PAGES), reclaim);
+		if (!got)
+			return;
+		pages -= give(s, nid, 0, got);
+	}
+}
+
+static void inflate_free_pages(struct search *s, int nid, unsigned long pages)
+{
+	inflate_pages(s, nid, pages, false);
+}
+
+static void inflate_reclaimed_pages(struct search *s, int nid, unsigned long pages)
+{
+	inflate_pages(s, nid, pages, true);
+}
+
+static unsigned long always(struct search *s, int nid)
+{
+	return node_isset(nid, node_states[N_MEMORY]) ? s->want - s->done : 0;
+}
+
+/**
+ * balloon_next_origin - where a plain host target goes on, and how far
+ * @inflate: direction
+ * @want: base pages still to go
+ * @quota: where to store how many of them are this origin's
+ *
+ * Return: the node.
+ */
+int balloon_next_origin(bool inflate, unsigned long want, unsigned long *quota)
+{
+	struct balloon_node *bn;
+	unsigned int nr = 0;
+	int nid, pick;
+
+	*quota = want;
+	if (READ_ONCE(balloon_policy) == BALLOON_LOCAL)
+		return numa_mem_id();
+
+	for_each_balloon_node(bn, nid) {
+		unsigned long free = balloon_node_free(nid);
+
+		shares[nr++] = (struct balloon_share){
+			.nid = nid,
+			.free = free,
+			.present = NODE_DATA(nid)->node_present_pages,
+			.limit = inflate ? free : balloon_unclaimed(nid),
+		};
+	}
+	pick = balloon_pick(shares, nr, inflate);
+	if (pick < 0)
+		return numa_mem_id();
+	*quota = balloon_quota(shares, nr, pick, want, inflate);
+	return shares[pick].nid;
+}
+
+/**
+ * balloon_inflate_around - give pages to the host, as near to a node as can be
+ * @b: the balloon
+ * @origin: the node in the middle
+ * @owner: the node whose target asks for them, or BALLOON_NO_ORIGIN
+ * @want: base pages
+ * @generation: of the plan; the search ends as soon as it is stale
+ *
+ * Whole superframes ring by ring; what is short of the target after that, in
+ * base pages in the same order; what is still short, by reclaim.
+ *
+ * Where less than a superframe is wanted and the balloon holds base pages
+ * already, one superframe is taken all the same, and the caller gives the
+ * surplus back out of those: no more than one block need be partial.
+ *
+ * Context: process context, may sleep, allocate and reclaim.
+ * Return: base pages that the host has taken; may be more than @want.
+ */
+unsigned long balloon_inflate_around(struct balloon *b, int origin, int owner,
+				     unsigned long want, int generation)
+{
+	unsigned int nr = copy_rings(origin);
+	struct search s = {
+		.b = b, .origin = origin, .owner = owner, .generation = generation,
+	};
+
+	if (b->max_order >= SUPERFRAME_ORDER) {
+		unsigned long spare = 0;
+
+		if (owner == BALLOON_NO_ORIGIN)
+			spare = min(balloon_total_partial(), SUPERFRAME_PAGES - 1);
+		s.want = round_down(want + spare, SUPERFRAME_PAGES);
+		search_rings(&s, nr, true, false, inflate_superframes, node_free_limit);
+	}
+
+	s.want = want;
+	search_rings(&s, nr, true, false, inflate_free_pages, node_free_limit);
+	search_rings(&s, nr, true, false, inflate_reclaimed_pages, always);
+	return s.done;
+}
+
+static void deflate_pages(struct search *s, int nid, unsigned long pages)
+{
+	unsigned int got;
+
+	while (pages && !search_over(s)) {
+		got = balloon_dequeue_pages(nid, s->b->ext,
+					    min(pages, BALLOON_BATCH_PAGES));
+		if (!got)
+			return;
+		pages -= get_back(s, nid, 0, got);
+	}
+}
+
+/* Base pages first, then whole superframes. */
+static void deflate_whole(struct search *s, int nid, unsigned long pages)
+{
+	unsigned long done = s->done, nr;
+	unsigned int got;
+
+	deflate_pages(s, nid, pages);
+	nr = (pages - (s->done - done)) / SUPERFRAME_PAGES;
+	while (nr && !search_over(s)) {
+		got = balloon_dequeue_superframes(nid, s->b->ext,
+						  min(nr, BALLOON_BATCH_SUPERFRAMES));
+		if (!got)
+			return;
+		nr -= get_back(s, nid, SUPERFRAME_ORDER, got);
+	}
+}
+
+/* Less than a superframe is wanted, and there are no base pages. */
+static void deflate_split(struct search *s, int nid, unsigned long pages)
+{
+	if (balloon_split_superframe(nid))
+		deflate_pages(s, nid, pages);
+}
+
+/**
+ * balloon_deflate_around - take pages back from the host
+ * @b: the balloon
+ * @origin: the node in the middle
+ * @owner: the node for whose target they were inflated: its outermost ring
+ *	gives back first; or BALLOON_NO_ORIGIN: the innermost ring comes first
+ * @want: base pages
+ * @generation: of the plan; the search ends as soon as it is stale
+ *
+ * Base pages, then whole superframes; one is split only for the last few.
+ *
+ * Context: process context, may sleep and allocate.
+ * Return: base pages that the host gave back, at most @want.
+ */
+unsigned long balloon_deflate_around(struct balloon *b, int origin, int owner,
+				     unsigned long want, int generation)
+{
+	unsigned int nr = copy_rings(origin);
+	bool outermost_first = owner != BALLOON_NO_ORIGIN;
+	struct search s = {
+		.b = b, .origin = origin, .owner = owner, .generation = generation,
+		.want = want,
+	};
+
+	search_rings(&s, nr, false, outermost_first, deflate_whole, node_owned_limit);
+	search_rings(&s, nr, false, outermost_first, deflate_split, node_owned_limit);
+	return s.done;
+}

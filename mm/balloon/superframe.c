@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Superframes: whole 2M blocks, from the free lists to the balloon and back.
+ *
+ * They are taken and put back as mm/page_reporting.c does it, beside the
+ * allocator: nothing is zeroed, nothing waits on a per-cpu list and nobody is
+ * told to reclaim. A superframe is not compound: all its pages are
+ * PageOffline, the head has one reference and the tails have none, so that
+ * nobody else can get one.
+ */
+#include <linux/highmem.h>
+#include <linux/kasan.h>
+#include <linux/page-isolation.h>
+#include <linux/pgalloc_tag.h>
+#include <linux/slab.h>
+#include <linux/mm.h>
+#include <linux/vmstat.h>
+
+#include "../internal.h"
+#include "internal.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/balloon.h>
+
+/* Superframes taken without letting others have the zone's lock. */
+#define TAKE_MAX	32U
+
+/*
+ * Free pages of these types may leave as a superframe: it can't be migrated,
+ * so not CMA; the others are reserves or being isolated.
+ */
+static const int take_types[] = {
+	MIGRATE_MOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE,
+};
+
+/* Take up to @nr superframes off @zone's free lists, with zone->lock held. */
+static unsigned int take_locked(struct zone *zone, struct balloon_extent *ext,
+				unsigned int nr)
+{
+	unsigned int order, t, n = 0;
+	unsigned long i, pfn;
+	struct page *page;
+
+	for (order = SUPERFRAME_ORDER; order <= MAX_PAGE_ORDER; order++) {
+		for (t = 0; t < ARRAY_SIZE(take_types); t++) {
+			struct list_head *list = &zone->free_area[order].free_list[take_types[t]];
+
+			while (n < nr) {
+				page = list_first_entry_or_null(list, struct page, buddy_list);
+				if (!page)
+					break;
+				/*
+				 * Stay above the high watermark, or the next
+				 * allocation wakes kswapd to make up for it.
+				 */
+				if (!zone_watermark_ok(zone, 0,
+						       high_wmark_pages(zone) + (1UL << order),
+						       gfp_zone(GFP_HIGHUSER_MOVABLE), 0))
+					return n;
+				if (!__isolate_free_page(page, order))
+					return n;
+
+				pfn = page_to_pfn(page);
+				for (i = 0; i < 1UL << order; i += SUPERFRAME_PAGES) {
+					if (n < nr)
+						ext[n++] = (struct balloon_extent){
+							pfn + i, SUPERFRAME_ORDER };
+					else
+						__putback_isolated_page(page + i, SUPERFRAME_ORDER,
+							get_pageblock_migratetype(page + i));
+				}
+			}
+		}
+	}
+	return n;
+}
+
+/**
+ * balloon_take_superframes - take whole free superframes of a node
+ * @nid: the node
+ * @ext: where to store them
+ * @nr: how many at most
+ *
+ * Every one is to be passed to balloon_queue_superframe() or
+ * balloon_put_superframe().
+ *
+ * Context: process context, may sleep.
+ * Return: how many there were, without going below a high watermark.
+ */
+unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
+				      unsigned int nr)
+{
+	struct zone *zones = NODE_DATA(nid)->node_zones;
+	unsigned int n = 0, got, i;
+	unsigned long j;
+	int z;
+
+	/* Highest zone first, as the zonelists do: low memory is the scarcest. */
+	for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
+		if (!managed_zone(&zones[z]))
+			continue;
+		do {
+			spin_lock_irq(&zones[z].lock);
+			got = take_locked(&zones[z], ext + n, min(nr - n, TAKE_MAX));
+			spin_unlock_irq(&zones[z].lock);
+			n += got;
+		} while (got && n < nr);
+	}
+
+	/* Readers of /proc/kcore must be out of pages that the host takes. */
+	page_offline_begin();
+	for (i = 0; i < n; i++) {
+		struct page *head = pfn_to_page(ext[i].pfn);
+
+		for (j = 0; j < SUPERFRAME_PAGES; j++)
+			__SetPageOffline(head + j);
+		set_page_refcounted(head);
+	}
+	page_offline_end();
+	return n;
+}
+
+/**
+ * balloon_put_superframe - put a superframe back on the free lists
+ * @head: its first page, in no queue, with its frames in the guest's hands
+ *
+ * Context: process context.
+ */
+void balloon_put_superframe(struct page *head)
+{
+	struct zone *zone = page_zone(head);
+	unsigned long i, flags;
+
+	for (i = 0; i < SUPERFRAME_PAGES; i++)
+		__ClearPageOffline(head + i);
+
+	/* What the host hands back is not what the allocator left in it. */
+	if (want_init_on_free() || page_poisoning_enabled_static()) {
+		debug_pagealloc_map_pages(head, SUPERFRAME_PAGES);
+		if (want_init_on_free())
+			for (i = 0; i < SUPERFRAME_PAGES; i++)
+				clear_highpage_kasan_tagged(head + i);
+		kernel_poison_pages(head, SUPERFRAME_PAGES);
+		debug_pagealloc_unmap_pages(head, SUPERFRAME_PAGES);
+	}
+
+	/*
+	 * A scanner may have a reference for a moment. Its put then frees the
+	 * head, and this the rest.
+	 */
+	if (!page_ref_freeze(head, 1)) {
+		__free_pages(head, SUPERFRAME_ORDER);
+		return;
+	}
+	spin_lock_irqsave(&zone->lock, flags);
+	__putback_isolated_page(head, SUPERFRAME_ORDER, get_pageblock_migratetype(head));
+	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
+/**
+ * balloon_queue_superframe - a superframe that the host has taken enters the balloon
+ * @b: the balloon
+ * @head: its first page, from balloon_take_superframes()
+ */
+void balloon_queue_superframe(struct balloon *b, struct page *head)
+{
+	struct balloon_zone *bz = balloon_page_bz(head);
+	unsigned long flags;
+
+	spin_lock_irqsave(&bz->lock, flags);
+	list_add(&head->lru, &bz->superframes);
+	bz->nr_superframes++;
+	balloon_account(b, bz, head, SUPERFRAME_PAGES);
+	spin_unlock_irqrestore(&bz->lock, flags);
+	count_vm_events(BALLOON_INFLATE, SUPERFRAME_PAGES);
+}
+
+/**
+ * balloon_dequeue_superframes - choose superframes to ask back from the host
+ * @nid: their node
+ * @ext: where to store them
+ * @nr: how many at most
+ *
+ * They stay in the balloon, on no list: each is to be passed to
+ * balloon_free_superframe() or balloon_requeue_superframe().
+ *
+ * Return: how many there were.
+ */
+unsigned int balloon_dequeue_superframes(int nid, struct balloon_extent *ext,
+					 unsigned int nr)
+{
+	struct balloon_node *bn = balloon_nodes[nid];
+	unsigned int n = 0;
+	int z;
+
+	/* Low memory was taken last and is given back first. */
+	for (z = 0; bn && z < MAX_NR_ZONES && n < nr; z++) {
+		struct balloon_zone *bz = &bn->zones[z];
+		struct page *head, *next;
+
+		spin_lock_irq(&bz->lock);
+		list_for_each_entry_safe(head, next, &bz->superframes, lru) {
+			if (n == nr)
+				break;
+			list_del(&head->lru);
+			bz->superframes_away++;
+			ext[n++] = (struct balloon_extent){
+				page_to_pfn(head), SUPERFRAME_ORDER };
+		}
+		spin_unlock_irq(&bz->lock);
+	}
+	return n;
+}
+
+/**
+ * balloon_requeue_superframe - a superframe that the host keeps goes back to its queue
+ * @head: its first page, from balloon_dequeue_superframes()
+ */
+void balloon_requeue_superframe(struct page *head)
+{
+	struct balloon_zone *bz = balloon_page_bz(head);
+	unsigned long flags;
+
+	spin_lock_irqsave(&bz->lock, flags);
+	list_add(&head->lru, &bz->superframes);
+	bz->superframes_away--;
+	spin_unlock_irqrestore(&bz->lock, flags);
+}
+
+/**
+ * balloon_free_superframe - a superframe that the host gave back leaves the balloon
+ * @b: the balloon
+ * @head: its first page, from balloon_dequeue_superframes()
+ *
+ * Context: process context.
+ */
+void balloon_free_superframe(struct balloon *b, struct page *head)
+{
+	struct balloon_zone *bz = balloon_page_bz(head);
+	unsigned long flags;
+
+	spin_lock_irqsave(&bz->lock, flags);
+	bz->superframes_away--;
+	bz->nr_superframes--;
+	balloon_account(b, bz, head, -(long)SUPERFRAME_PAGES);
+	spin_unlock_irqrestore(&bz->lock, flags);
+	count_vm_events(BALLOON_DEFLATE, SUPERFRAME_PAGES);
+	balloon_put_superframe(head);
+}
+
+/**
+ * balloon_split_superframe - make a superframe of a node a block of base pages
+ * @nid: the node
+ *
+ * Its pages become movable one by one. Their number does not change.
+ *
+ * Context: may sleep and allocate.
+ * Return: whether one was split; not where the node has none, or there is no
+ * memory to describe the block.
+ */
+bool balloon_split_superframe(int nid)
+{
+	struct balloon_extent ext;
+	struct page *head;
+	unsigned long i;
+
+	if (!balloon_dequeue_superframes(nid, &ext, 1))
+		return false;
+
+	head = pfn_to_page(ext.pfn);
+	if (balloon_block_reserve(head, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN)) {
+		balloon_requeue_superframe(head);
+		return false;
+	}
+
+	for (i = 0; i < SUPERFRAME_PAGES; i++) {
+		if (i)
+			set_page_refcounted(head + i);
+		balloon_page_adopt(head + i);
+		lock_page(head + i);
+		balloon_page_set_movable(head + i);
+		unlock_page(head + i);
+	}
+	balloon_block_fill(head);
+	balloon_stat_add(nid, BALLOON_SPLIT, 1);
+	trace_balloon_split(nid, ext.pfn);
+	return true;
+}
+
+/**
+ * balloon_coalesce - make a full block a superframe
+ * @bz: the block's zone
+ * @index: pfn >> SUPERFRAME_ORDER of the block
+ *
+ * Nothing happens where the block is not full, or where one of its pages is in
+ * use by somebody who looks at it (compaction, isolation): the next page that
+ * arrives in the block tries again.
+ *
+ * Context: process context, no page of the block locked by the caller.
+ */
+void balloon_coalesce(struct balloon_zone *bz, unsigned long index)
+{
+	struct page *head = balloon_block_claim(bz, index);
+	unsigned long i;
+
+	if (!head)
+		return;
+	for (i = 0; i < SUPERFRAME_PAGES; i++)
+		balloon_page_disown(head + i);
+	set_page_refcounted(head);
+	balloon_requeue_superframe(head);
+	balloon_stat_add(page_to_nid(head), BALLOON_COALESCE, 1);
+	trace_balloon_coalesce(page_to_nid(head), page_to_pfn(head));
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /sys/devices/system/node/nodeN/balloon/ and /sys/kernel/mm/balloon/, as
+ * Documentation/ABI/testing/ describes them.
+ */
+#define pr_fmt(fmt) "balloon: " fmt
+
+#include <linux/device.h>
+#include <linux/init.h>
+#include <linux/kobject.h>
+#include <linux/node.h>
+#include <linux/slab.h>
+#include <linux/sysfs.h>
+
+#include "internal.h"
+
+/**
+ * balloon_parse_target - read a node's target
+ * @buf: what was written
+ * @present: the system's present base pages
+ * @target: where to store base pages, or BALLOON_TARGET_AUTO
+ *
+ * Return: 0; -EINVAL, with @target unchanged, for anything that is neither
+ * "auto" nor a decimal number up to @present.
+ */
+int balloon_parse_target(const char *buf, unsigned long present,
+			 unsigned long *target)
+{
+	unsigned long pages;
+
+	if (sysfs_streq(buf, "auto")) {
+		*target = BALLOON_TARGET_AUTO;
+		return 0;
+	}
+	if (kstrtoul(buf, 10, &pages) || pages > present)
+		return -EINVAL;
+	*target = pages;
+	return 0;
+}
+
+static unsigned long present_pages(void)
+{
+	unsigned long pages = 0;
+	int nid;
+
+	for_each_online_node(nid)
+		pages += NODE_DATA(nid)->node_present_pages;
+	return pages;
+}
+
+#ifdef CONFIG_NUMA
+static ssize_t nr_pages_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lu\n", balloon_node_count(dev->id, NULL, NULL, NULL) +
+			  atomic_long_read(&balloon_nodes[dev->id]->legacy));
+}
+static DEVICE_ATTR_RO(nr_pages);
+
+static ssize_t nr_superframes_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	unsigned long superframes;
+
+	balloon_node_count(dev->id, &superframes, NULL, NULL);
+	return sysfs_emit(buf, "%lu\n", superframes);
+}
+static DEVICE_ATTR_RO(nr_superframes);
+
+static ssize_t nr_partial_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	unsigned long partial;
+
+	balloon_node_count(dev->id, NULL, &partial, NULL);
+	return sysfs_emit(buf, "%lu\n",
+			  partial + atomic_long_read(&balloon_nodes[dev->id]->legacy));
+}
+static DEVICE_ATTR_RO(nr_partial);
+
+static ssize_t nr_foreign_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	unsigned long foreign;
+
+	balloon_node_count(dev->id, NULL, NULL, &foreign);
+	return sysfs_emit(buf, "%lu\n", foreign);
+}
+static DEVICE_ATTR_RO(nr_foreign);
+
+static ssize_t target_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	unsigned long target = READ_ONCE(balloon_nodes[dev->id]->target);
+
+	if (target == BALLOON_TARGET_AUTO)
+		return sysfs_emit(buf, "auto\n");
+	return sysfs_emit(buf, "%lu\n", target);
+}
+
+static ssize_t target_store(struct device *dev, struct device_attribute *attr,
+			    const char *buf, size_t len)
+{
+	struct balloon_node *bn = balloon_nodes[dev->id];
+	unsigned long target, *held;
+	int err;
+
+	err = balloon_parse_target(buf, present_pages(), &target);
+	if (err)
+		return err;
+
+	/* Kept once it is there; two writers may race to be the first. */
+	if (!READ_ONCE(bn->held)) {
+		held = kcalloc(nr_node_ids, sizeof(*held), GFP_KERNEL);
+		if (!held)
+			return -ENOMEM;
+		if (cmpxchg(&bn->held, NULL, held))
+			kfree(held);
+	}
+	WRITE_ONCE(bn->target, target);
+	balloon_replan();
+	return len;
+}
+static DEVICE_ATTR_RW(target);
+
+static ssize_t rings_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct balloon_rings *r;
+	unsigned int first, end, i;
+	nodemask_t *ring;
+	int len = 0;
+
+	ring = kmalloc(sizeof(*ring), GFP_KERNEL);
+	if (!ring)
+		return -ENOMEM;
+
+	rcu_read_lock();
+	r = rcu_dereference(balloon_nodes[dev->id]->rings);
+	for (first = 0; r && first < r->nr; first = end) {
+		end = balloon_ring_end(r, first);
+		nodes_clear(*ring);
+		for (i = first; i < end; i++)
+			node_set(r->node[i].nid, *ring);
+		len += sysfs_emit_at(buf, len, "%u: %*pbl\n", r->node[first].distance,
+				     nodemask_pr_args(ring));
+	}
+	rcu_read_unlock();
+	kfree(ring);
+	return len;
+}
+static DEVICE_ATTR_RO(rings);
+
+static const char * const stat_names[NR_BALLOON_STATS] = {
+	[BALLOON_INFLATE_LOCAL]		= "inflate_local",
+	[BALLOON_INFLATE_REMOTE]	= "inflate_remote",
+	[BALLOON_DEFLATE_LOCAL]		= "deflate_local",
+	[BALLOON_DEFLATE_REMOTE]	= "deflate_remote",
+	[BALLOON_REFILL]		= "refill",
+	[BALLOON_REFILL_FAIL]		= "refill_fail",
+	[BALLOON_EXCHANGE]		= "exchange",
+	[BALLOON_STAT_MIGRATE]		= "migrate",
+	[BALLOON_COALESCE]		= "coalesce",
+	[BALLOON_SPLIT]			= "split",
+};
+
+static ssize_t stat_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	int i, len = 0;
+
+	for (i = 0; i < NR_BALLOON_STATS; i++)
+		len += sysfs_emit_at(buf, len, "%s %ld\n", stat_names[i],
+				     atomic_long_read(&balloon_nodes[dev->id]->stats[i]));
+	return len;
+}
+static DEVICE_ATTR_RO(stat);
+
+static struct attribute *node_attrs[] = {
+	&dev_attr_nr_pages.attr,
+	&dev_attr_nr_superframes.attr,
+	&dev_attr_nr_partial.attr,
+	&dev_attr_nr_foreign.attr,
+	&dev_attr_target.attr,
+	&dev_attr_rings.attr,
+	&dev_attr_stat.attr,
+	NULL
+};
+
+static const struct attribute_group node_group = {
+	.name = "balloon",
+	.attrs = node_attrs,
+};
+
+/**
+ * balloon_sysfs_add_node - make nodeN/balloon/
+ * @nid: a node that balloon_node_add() has prepared
+ *
+ * It goes away with the node's device.
+ *
+ * Context: may sleep.
+ */
+void balloon_sysfs_add_node(int nid)
+{
+	struct node *node = node_devices[nid];
+
+	if (!node || sysfs_create_group(&node->dev.kobj, &node_group))
+		pr_warn("node %d: no files in sysfs\n", nid);
+}
+#else
+void balloon_sysfs_add_node(int nid)
+{
+	/* A machine without NUMA has no files for its only node. */
+}
+#endif /* CONFIG_NUMA */
+
+static const char * const policy_names[NR_BALLOON_POLICIES] = {
+	[BALLOON_BALANCE]	= "balance",
+	[BALLOON_LOCAL]		= "local",
+};
+
+static ssize_t policy_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	int i, len = 0;
+
+	for (i = 0; i < NR_BALLOON_POLICIES; i++)
+		len += sysfs_emit_at(buf, len, i == READ_ONCE(balloon_policy) ? "%s[%s]" : "%s%s",
+				     i ? " " : "", policy_names[i]);
+	return len + sysfs_emit_at(buf, len, "\n");
+}
+
+static ssize_t policy_store(struct kobject *kobj, struct kobj_attribute *attr,
+			    const char *buf, size_t len)
+{
+	int policy = sysfs_match_string(policy_names, buf);
+
+	if (policy < 0)
+		return -EINVAL;
+	WRITE_ONCE(balloon_policy, policy);
+	balloon_replan();
+	return len;
+}
+static struct kobj_attribute policy_attr = __ATTR_RW(policy);
+
+static ssize_t superframe_targets_show(struct kobject *kobj, struct kobj_attribute *attr,
+				       char *buf)
+{
+	return sysfs_emit(buf, READ_ONCE(balloon_superframe_targets) ? "0 [1]\n" : "[0] 1\n");
+}
+
+static ssize_t superframe_targets_store(struct kobject *kobj, struct kobj_attribute *attr,
+					const char *buf, size_t len)
+{
+	unsigned int on;
+
+	if (kstrtouint(buf, 10, &on) || on > 1)
+		return -EINVAL;
+	WRITE_ONCE(balloon_superframe_targets, on);
+	balloon_replan();
+	return len;
+}
+static struct kobj_attribute superframe_targets_attr = __ATTR_RW(superframe_targets);
+
+static ssize_t nr_pages_all_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	unsigned long pages = balloon_total();
+	struct balloon_node *bn;
+	int nid;
+
+	for_each_balloon_node(bn, nid)
+		pages += atomic_long_read(&bn->legacy);
+	return sysfs_emit(buf, "%lu\n", pages);
+}
+static struct kobj_attribute nr_pages_all_attr = __ATTR(nr_pages, 0444, nr_pages_all_show, NULL);
+
+static ssize_t target_all_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lu\n", balloon_host_target());
+}
+static struct kobj_attribute target_all_attr = __ATTR(target, 0444, target_all_show, NULL);
+
+static ssize_t retries_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%ld\n", atomic_long_read(&balloon_retries));
+}
+static struct kobj_attribute retries_attr = __ATTR_RO(retries);
+
+static struct attribute *balloon_attrs[] = {
+	&policy_attr.attr,
+	&superframe_targets_attr.attr,
+	&nr_pages_all_attr.attr,
+	&target_all_attr.attr,
+	&retries_attr.attr,
+	NULL
+};
+
+static const struct attribute_group balloon_group = {
+	.name = "balloon",
+	.attrs = balloon_attrs,
+};
+
+static int __init balloon_sysfs_init(void)
+{
+	return sysfs_create_group(mm_kobj, &balloon_group);
+}
+subsys_initcall(balloon_sysfs_init);
