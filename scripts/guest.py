@@ -340,6 +340,9 @@ class Guest:
         self.sh(f"printf '%s\\n' '{value}' > {path}")
 
     def console(self):
+        """All that the guest's kernel has said."""
+        if not os.path.exists(self.console_log):
+            return ''
         with open(self.console_log, errors='replace') as log:
             return log.read()
 
@@ -351,8 +354,7 @@ class Guest:
         """WHAT, with the ends of the logs."""
         with open(self.qemu_log, errors='replace') as log:
             qemu = log.read().strip()
-        kernel_tail = '\n'.join(self.console().splitlines()[-25:]) \
-            if os.path.exists(self.console_log) else ''
+        kernel_tail = '\n'.join(self.console().splitlines()[-25:])
         return (f'{self.name}: {what}' + (f'\n--- QEMU\n{qemu}' if qemu else '') +
                 f'\n--- kernel ({os.path.relpath(self.console_log, TOP)})\n{kernel_tail}')
 

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The commands of this project. What they do is in scripts/.
+
+# Where the guest of 'run' and 'shell' differs from the default, e.g.
+#   make run NODES=2 SIZE=2G DIST='10,20;30,10' BACKEND=hugetlbfs
+options := $(if $(NODES),--nodes '$(NODES)') $(if $(SIZE),--size '$(SIZE)') \
+	   $(if $(DIST),--dist '$(DIST)') $(if $(BACKEND),--backend $(BACKEND)) \
+	   $(if $(HELP),--help) $(ARGS)
+
+.PHONY: help
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+.PHONY: deps
+deps: ## install the Debian packages that all of this needs
+	@scripts/deps.sh
+
+.PHONY: kernel
+kernel: deps ## build the patched kernel: build/bzImage
+	@scripts/build.sh release
+
+.PHONY: debug
+debug: deps ## build the patched kernel that tests run
+	@scripts/build.sh debug
+
+.PHONY: vanilla
+vanilla: deps ## build the unpatched kernel: build/vanilla/bzImage
+	@scripts/build.sh vanilla
+
+# Help needs no kernel.
+.PHONY: run
+run: $(if $(HELP),,kernel) ## show and check what it does on a NUMA guest; HELP=1 lists its options
+	@$(if $(HELP),,scripts/initramfs.sh release;) scripts/run.py $(options)
+
+.PHONY: shell
+shell: kernel ## a shell in such a guest, with the options of 'run'
+	@scripts/initramfs.sh release
+	@scripts/shell.py $(options)
+
+.PHONY: lint
+lint: deps ## check style and sources
+	@scripts/lint.sh
+
+.PHONY: test
+test: debug kernel ## run all tests
+	@scripts/initramfs.sh debug
+	@scripts/initramfs.sh release
+	@scripts/test.py $(ARGS)
+
+.PHONY: clean
+clean: ## remove all that was built
+	rm -rf build
