@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Builds one kernel: build.sh vanilla | release | debug
+# Builds one kernel: build.sh vanilla | release | debug | lint
 #
 #   vanilla   the unpatched kernel, configured as release    build/vanilla/bzImage
 #   release   what is run and measured                       build/bzImage, build/vmlinux
 #   debug     what tests run, with modules                   build/debug/arch/x86/boot/bzImage
+#   lint      our sources only, as for debug: every warning and what sparse says is an error
 #
 # The whole output goes to build/logs/build-FLAVOUR.log.
 
@@ -13,11 +14,14 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 flavour=${1-}
+targets=bzImage
 # What wins comes last. balloon.config is for the options that only our tree has.
 case $flavour in
 vanilla)	src=$PRISTINE obj=$BUILD/vanilla/release names="base release" ;;
 release|debug)	src=$LINUX obj=$BUILD/$flavour names="base balloon $flavour" ;;
-*)		die "usage: build.sh vanilla | release | debug" ;;
+lint)		src=$LINUX obj=$BUILD/lint names="base balloon debug"
+		targets="W=1e C=2 CF=-Wsparse-error mm/balloon/ drivers/virtio/virtio_balloon.o" ;;
+*)		die "usage: build.sh vanilla | release | debug | lint" ;;
 esac
 fragments=()
 for name in $names; do
@@ -99,14 +103,15 @@ put() {
 
 configure
 
-targets=bzImage
-! grep -q '=m$' "$obj/.config" || targets+=' modules'
+if [ "$targets" = bzImage ] && grep -q '=m$' "$obj/.config"; then
+	targets+=' modules'
+fi
 kmake $targets > "$log" 2>&1 < /dev/null &
 make_pid=$!
 trap 'kill $make_pid 2>/dev/null; wait $make_pid' INT TERM
 progress $make_pid
 if ! wait $make_pid; then
-	grep -nE 'error:|Error [0-9]|undefined reference|ERROR:|No rule' "$log" | head -20 >&2
+	grep -nE 'error:|warning:|Error [0-9]|undefined reference|ERROR:|No rule' "$log" | head -20 >&2
 	die "$flavour failed: ${log#"$TOP"/}"
 fi
 

@@ -285,6 +285,8 @@ class Guest:
         words += ['-append', append, '-chardev', console, '-serial', 'chardev:console',
                   '-chardev', f'socket,id=agent,fd={agent_fd}', '-serial', 'chardev:agent',
                   '-chardev', f'socket,id=qmp,fd={qmp_fd}', '-mon', 'chardev=qmp,mode=control']
+        if self.interactive:
+            words += ['-mon', 'chardev=console,mode=readline']
         return words + self.extra
 
     def _memory(self, node):

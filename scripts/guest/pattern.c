@@ -210,7 +210,7 @@ static void churn(void)
 	printf("pattern ok %llu\n", (unsigned long long)verified);
 }
 
-static void usage(void)
+static void die_usage(void)
 {
 	fprintf(stderr, "usage: pattern MIB [--node N | --interleave] [--seed S] [--churn]\n");
 	exit(2);
@@ -219,10 +219,10 @@ static void usage(void)
 static void parse(int argc, char **argv)
 {
 	if (argc < 2)
-		usage();
+		die_usage();
 	opt.bytes = strtoull(argv[1], NULL, 0) << 20;
 	if (!opt.bytes)
-		usage();
+		die_usage();
 	for (int i = 2; i < argc; i++) {
 		if (!strcmp(argv[i], "--interleave")) {
 			opt.mode = MPOL_INTERLEAVE;
@@ -233,13 +233,13 @@ static void parse(int argc, char **argv)
 			unsigned long node = strtoul(argv[++i], NULL, 0);
 
 			if (node >= MAX_NODES)
-				usage();
+				die_usage();
 			opt.mode = MPOL_BIND;
 			opt.nodes[node / BITS] |= 1UL << (node % BITS);
 		} else if (!strcmp(argv[i], "--seed") && i + 1 < argc) {
 			opt.seed = strtoull(argv[++i], NULL, 0);
 		} else {
-			usage();
+			die_usage();
 		}
 	}
 }

@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Checks style and sources: our C files and patches as the kernel does it, our scripts, and that
+# the whole series applies.
+
+set -uo pipefail
+. "$(dirname "$0")/lib.sh"
+
+log=$BUILD/logs/lint
+failed=0
+
+need perl python3 sparse make
+"$TOP/scripts/tree.sh" || exit 1
+mkdir -p "$log"
+cd "$TOP" || exit 1
+
+# run NAME COMMAND...: one check; it passes if the command ends well.
+run() {
+	local name=$1
+
+	shift
+	if "$@" > "$log/$name" 2>&1; then
+		echo "PASS $name"
+	else
+		echo "FAIL $name"
+		sed 's/^/    /' "$log/$name"
+		failed=1
+	fi
+}
+
+mapfile -t kernel_sources < <(own_files | grep -E '^(mm|include|drivers|arch)/.*\.[ch]$')
+mapfile -t programs < <(find tools scripts bench -name '*.[ch]' 2>/dev/null)
+mapfile -t shell < <(grep -rlE '^#!/bin/(ba)?sh' scripts .ci bench tools 2>/dev/null)
+mapfile -t python < <(find scripts bench tools -name '*.py' 2>/dev/null)
+mapfile -t patches < <(queue_patches | sed "s|^|$QUEUE/|")
+
+# checkpatch IGNORED ARG...
+# No GIT_DIR: checkpatch would run a check of licenses that needs the kernel's whole history.
+# Who maintains a file is told by the series as a whole, not by each new file.
+checkpatch() {
+	GIT_DIR=none perl "$LINUX/scripts/checkpatch.pl" --root="$LINUX" --strict --terse --quiet \
+		--no-summary --ignore "FILE_PATH_CHANGES$1" "${@:2}"
+}
+
+style() {
+	local status=0
+
+	[ ${#kernel_sources[@]} = 0 ] || checkpatch '' -f "${kernel_sources[@]}" || status=1
+	# Programs have the C library's types, and signal handlers.
+	[ ${#programs[@]} = 0 ] || checkpatch ,PREFER_KERNEL_TYPES,VOLATILE -f "${programs[@]}" || status=1
+	return $status
+}
+
+patch_style() {
+	[ ${#patches[@]} = 0 ] || checkpatch '' "${patches[@]}"
+}
+
+kernel_doc() {
+	perl "$LINUX/scripts/kernel-doc" -none -Werror "${kernel_sources[@]}"
+}
+
+shell_syntax() {
+	local file status=0
+
+	for file in "${shell[@]}"; do
+		"$(head -n 1 "$file" | sed 's/^#!//')" -n "$file" || status=1
+	done
+	return $status
+}
+
+python_syntax() {
+	python3 - "${python[@]}" << 'EOF'
+import ast, sys
+for path in sys.argv[1:]:
+    with open(path) as file:
+        ast.parse(file.read(), path)
+EOF
+}
+
+spdx() {
+	local file status=0
+
+	for file in $(own_files) "${shell[@]}" "${python[@]}" Makefile configs/*; do
+		head -n 3 "$file" | grep -q SPDX-License-Identifier || {
+			echo "$file has no SPDX line"
+			status=1
+		}
+	done
+	return $status
+}
+
+run checkpatch style
+run checkpatch-patches patch_style
+run kernel-doc kernel_doc
+run shell shell_syntax
+run python python_syntax
+run spdx spdx
+run series scripts/check-series.sh
+run W=1-and-sparse scripts/build.sh lint
+exit $failed
