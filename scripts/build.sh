@@ -1,12 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Builds one kernel: build.sh vanilla | release | debug | lint
+# Builds one kernel: build.sh vanilla | release | debug | lint | VARIANT
 #
 #   vanilla   the unpatched kernel, configured as release    build/vanilla/bzImage
 #   release   what is run and measured                       build/bzImage, build/vmlinux
 #   debug     what tests run, with modules                   build/debug/arch/x86/boot/bzImage
 #   lint      our sources only, as for debug: every warning and what sparse says is an error
+#
+# and the variants that must build, whole kernels and, for other machines, what concerns us:
+#
+#   numa-off compaction-off arm64 ppc64le
 #
 # The whole output goes to build/logs/build-FLAVOUR.log.
 
@@ -15,13 +19,24 @@ set -euo pipefail
 
 flavour=${1-}
 targets=bzImage
+arch=x86
+cross=
 # What wins comes last. balloon.config is for the options that only our tree has.
 case $flavour in
 vanilla)	src=$PRISTINE obj=$BUILD/vanilla/release names="base release" ;;
 release|debug)	src=$LINUX obj=$BUILD/$flavour names="base balloon $flavour" ;;
 lint)		src=$LINUX obj=$BUILD/lint names="base balloon debug"
 		targets="W=1e C=2 CF=-Wsparse-error mm/balloon/ drivers/virtio/virtio_balloon.o" ;;
-*)		die "usage: build.sh vanilla | release | debug | lint" ;;
+numa-off|compaction-off)
+		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
+		targets=vmlinux ;;
+arm64)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
+		arch=arm64 cross=aarch64-linux-gnu-
+		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o drivers/virtio/virtio_balloon.o" ;;
+ppc64le)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
+		arch=powerpc cross=powerpc64le-linux-gnu-
+		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o arch/powerpc/platforms/pseries/cmm.o" ;;
+*)		die "usage: build.sh vanilla | release | debug | lint | numa-off | compaction-off | arm64 | ppc64le" ;;
 esac
 fragments=()
 for name in $names; do
@@ -29,7 +44,7 @@ for name in $names; do
 done
 log=$BUILD/logs/build-$flavour.log
 
-need make gcc flex bison bc flock
+need make "${cross}gcc" flex bison bc flock
 "$TOP/scripts/tree.sh" $([ "$flavour" != vanilla ] || echo vanilla)
 mkdir -p "$obj" "$BUILD/logs"
 exec 9> "$obj/.lock"
@@ -40,10 +55,12 @@ flock -n 9 || die "another build is at work in ${obj#"$TOP"/}"
 export KBUILD_BUILD_TIMESTAMP='Sun Nov 17 00:00:00 UTC 2024' KBUILD_BUILD_USER=balloon \
 	KBUILD_BUILD_HOST=localhost LOCALVERSION= \
 	CCACHE_BASEDIR=$BUILD CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
-cc=gcc
-! command -v ccache >/dev/null || cc='ccache gcc'
+cc=${cross}gcc
+! command -v ccache >/dev/null || cc="ccache $cc"
 
-kmake() { make -C "$src" "O=../${obj##*/}" CC="$cc" -j"$(nproc)" "$@"; }
+kmake() {
+	make -C "$src" "O=../${obj##*/}" ARCH=$arch CROSS_COMPILE=$cross CC="$cc" -j"$(nproc)" "$@"
+}
 
 # Prints NAME=VALUE for each option that the fragments want, the last word on each.
 wanted() {
@@ -69,6 +86,8 @@ configure() {
 		tail "$BUILD/logs/config-$flavour.log" >&2
 		die "configuring failed: ${BUILD##*/}/logs/config-$flavour.log"
 	}
+	# Most of what base.config wants is about another kind of machine then.
+	[ "$arch" = x86 ] || { echo "$id" > "$obj/.fragments"; return; }
 	for option in $(wanted | grep -v '=n$'); do
 		grep -qx "$option" "$obj/.config" ||
 			say "$flavour: $option is wanted, but the kernel has" \
@@ -103,12 +122,12 @@ put() {
 
 configure
 
-if [ "$targets" = bzImage ] && grep -q '=m$' "$obj/.config"; then
+if [[ $targets =~ ^(bzImage|vmlinux)$ ]] && grep -q '=m$' "$obj/.config"; then
 	targets+=' modules'
 fi
 kmake $targets > "$log" 2>&1 < /dev/null &
 make_pid=$!
-trap 'kill $make_pid 2>/dev/null; wait $make_pid' INT TERM
+trap 'kill $make_pid 2>/dev/null; wait $make_pid; echo; exit 130' INT TERM
 progress $make_pid
 if ! wait $make_pid; then
 	grep -nE 'error:|warning:|Error [0-9]|undefined reference|ERROR:|No rule' "$log" | head -20 >&2

@@ -35,20 +35,35 @@ mapfile -t shell < <(grep -rlE '^#!/bin/(ba)?sh' scripts .ci bench tools 2>/dev/
 mapfile -t python < <(find scripts bench tools -name '*.py' 2>/dev/null)
 mapfile -t patches < <(queue_patches | sed "s|^|$QUEUE/|")
 
-# checkpatch IGNORED ARG...
-# No GIT_DIR: checkpatch would run a check of licenses that needs the kernel's whole history.
-# Who maintains a file is told by the series as a whole, not by each new file.
+# checkpatch IGNORED [-f] FILE...
+# Run where it may leave its cache. No GIT_DIR: checkpatch would run a check of licenses that
+# needs the kernel's whole history. Who maintains a file is told by the series as a whole, not by
+# each new file; page flags have names in camel case.
 checkpatch() {
-	GIT_DIR=none perl "$LINUX/scripts/checkpatch.pl" --root="$LINUX" --strict --terse --quiet \
-		--no-summary --ignore "FILE_PATH_CHANGES$1" "${@:2}"
+	local ignored=FILE_PATH_CHANGES,CAMELCASE$1
+
+	shift
+	(cd "$log" && GIT_DIR=none perl "$LINUX/scripts/checkpatch.pl" --root="$LINUX" --strict \
+		--terse --quiet --no-summary --ignore "$ignored" "$@") > "$log/messages"
+	local status=$?
+
+	sed "s|^$TOP/||" "$log/messages"
+	return $status
 }
 
+# TRACE_EVENT() is laid out in its own way; programs have the C library's types, and signal
+# handlers.
 style() {
-	local status=0
+	local file ignored status=0
 
-	[ ${#kernel_sources[@]} = 0 ] || checkpatch '' -f "${kernel_sources[@]}" || status=1
-	# Programs have the C library's types, and signal handlers.
-	[ ${#programs[@]} = 0 ] || checkpatch ,PREFER_KERNEL_TYPES,VOLATILE -f "${programs[@]}" || status=1
+	for file in "${kernel_sources[@]}" "${programs[@]}"; do
+		case $file in
+		include/trace/*)	ignored=,OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT ;;
+		mm/*|include/*|drivers/*|arch/*)	ignored= ;;
+		*)			ignored=,PREFER_KERNEL_TYPES,VOLATILE ;;
+		esac
+		checkpatch "$ignored" -f "$TOP/$file" || status=1
+	done
 	return $status
 }
 
