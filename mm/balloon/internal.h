@@ -110,11 +110,13 @@ enum balloon_stat {
 
 /**
  * struct balloon_rings - the nodes with memory around one node, nearest first
+ * @nid: the node in the middle
  * @nr: how many nodes
  * @node: their numbers; nodes of one distance, a ring, are neighbours
  * @distance: and their distances from the node in the middle
  */
 struct balloon_rings {
+	int nid;
 	unsigned int nr;
 	struct {
 		unsigned short nid;

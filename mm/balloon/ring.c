@@ -39,6 +39,7 @@ struct balloon_rings *balloon_rings_build(int nid, const nodemask_t *nodes,
 	if (!r)
 		return NULL;
 
+	r->nid = nid;
 	for_each_node_mask(n, *nodes) {
 		r->node[r->nr].nid = n;
 		r->node[r->nr].distance = n == nid ? 0 : distance(nid, n);
@@ -62,7 +63,7 @@ unsigned int balloon_ring_end(const struct balloon_rings *rings, unsigned int fi
 	unsigned int end = first + 1;
 
 	/* The node itself is alone, even where another is said to be as near. */
-	if (first == 0 && rings->node[0].distance <= LOCAL_DISTANCE)
+	if (rings->node[first].nid == rings->nid)
 		return end;
 	while (end < rings->nr &&
 	       rings->node[end].distance == rings->node[first].distance)
