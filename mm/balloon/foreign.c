@@ -24,6 +24,8 @@ static void lend(struct page *page)
 	bz->nr_foreign++;
 	mod_node_page_state(page_pgdat(page), NR_BALLOON_PAGES, -1);
 	spin_unlock_irqrestore(&bz->lock, flags);
+	/* What is left of a movable page would confuse who maps it. */
+	page->mapping = NULL;
 	__ClearPageOffline(page);
 }
 
