@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Superframes and partial blocks, of real pages of one node.
+ */
+#include <kunit/test.h>
+
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/migrate.h>
+#include <linux/pagemap.h>
+#include <linux/prandom.h>
+
+#include "pages.h"
+
+static bool movable(struct page *page)
+{
+	return !IS_ENABLED(CONFIG_BALLOON_COMPACTION) || __PageMovable(page);
+}
+
+/* The block of @head has @nr pages on its map and @away others, and is where it belongs. */
+static void expect_block(struct kunit *test, struct page *head, unsigned int nr,
+			 unsigned int away)
+{
+	struct balloon_block *block;
+	unsigned int bucket;
+
+	block = find_block(head, &bucket);
+	if (!nr && !away) {
+		KUNIT_EXPECT_NULL(test, block);
+		return;
+	}
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	KUNIT_EXPECT_EQ(test, block->nr, nr);
+	KUNIT_EXPECT_EQ(test, block->away, away);
+	KUNIT_EXPECT_EQ(test, bucket, nr * BALLOON_NR_BUCKETS / (SUPERFRAME_PAGES + 1));
+}
+
+/* Nothing of @head's pages tells of the balloon any more. */
+static void expect_free(struct kunit *test, struct page *head)
+{
+	unsigned int i, bad = 0;
+
+	for (i = 0; i < SUPERFRAME_PAGES; i++)
+		bad += PageOffline(head + i);
+	KUNIT_EXPECT_EQ(test, bad, 0);
+}
+
+static void superframe_take(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned int nr, i, j, bad = 0;
+
+	KUNIT_EXPECT_EQ(test, balloon_take_superframes(t->nid, t->ext, 0), 0);
+	nr = balloon_take_superframes(t->nid, t->ext, 5);
+	KUNIT_ASSERT_GT(test, nr, 0);
+	KUNIT_EXPECT_LE(test, nr, 5);
+	for (i = 0; i < nr; i++) {
+		struct page *head = pfn_to_page(t->ext[i].pfn);
+
+		KUNIT_EXPECT_EQ(test, t->ext[i].order, SUPERFRAME_ORDER);
+		KUNIT_EXPECT_EQ(test, t->ext[i].pfn % SUPERFRAME_PAGES, 0);
+		KUNIT_EXPECT_EQ(test, page_ref_count(head), 1);
+		for (j = 0; j < SUPERFRAME_PAGES; j++) {
+			bad += !PageOffline(head + j);
+			bad += page_to_nid(head + j) != t->nid;
+			bad += page_zone(head + j) != page_zone(head);
+			bad += j && page_ref_count(head + j);
+			bad += PageBuddy(head + j);
+		}
+		for (j = 0; j < i; j++)
+			KUNIT_EXPECT_NE(test, t->ext[i].pfn, t->ext[j].pfn);
+	}
+	KUNIT_EXPECT_EQ(test, bad, 0);
+	/* The host did not take them: nothing is counted. */
+	expect_pages(test, 0, 0, 0);
+	for (i = 0; i < nr; i++) {
+		balloon_put_superframe(pfn_to_page(t->ext[i].pfn));
+		expect_free(test, pfn_to_page(t->ext[i].pfn));
+	}
+}
+
+/* All that the watermarks leave, and no more; and all of it comes back. */
+static void superframe_take_all(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned long before = balloon_node_free(t->nid), max;
+	struct balloon_extent *ext;
+	unsigned int nr, i;
+
+	max = before / SUPERFRAME_PAGES + 1;
+	ext = kvcalloc(max, sizeof(*ext), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, ext);
+	nr = balloon_take_superframes(t->nid, ext, max);
+	KUNIT_EXPECT_GT(test, nr, 0);
+	KUNIT_EXPECT_LT(test, nr, max);
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		struct zone *zone = &NODE_DATA(t->nid)->node_zones[i];
+
+		if (managed_zone(zone))
+			KUNIT_EXPECT_TRUE(test, zone_watermark_ok(zone, 0, low_wmark_pages(zone),
+								  0, 0));
+	}
+	KUNIT_EXPECT_EQ(test, balloon_take_superframes(t->nid, t->ext, 1), 0);
+	for (i = 0; i < nr; i++)
+		balloon_put_superframe(pfn_to_page(ext[i].pfn));
+	kvfree(ext);
+	/* Others allocate too, but not by superframes. */
+	KUNIT_EXPECT_LT(test, abs_diff(balloon_node_free(t->nid), before), 2 * SUPERFRAME_PAGES);
+}
+
+static void superframe_cycle(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned int nr, i;
+
+	nr = balloon_take_superframes(t->nid, t->ext, 3);
+	KUNIT_ASSERT_EQ(test, nr, 3);
+	for (i = 0; i < 3; i++) {
+		balloon_queue_superframe(&t->b, pfn_to_page(t->ext[i].pfn));
+		expect_pages(test, i + 1, 0, 0);
+	}
+
+	KUNIT_EXPECT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 2), 2);
+	/* The host has not given them back yet. */
+	expect_pages(test, 3, 0, 0);
+	balloon_requeue_superframe(pfn_to_page(t->ext[1].pfn));
+	expect_pages(test, 3, 0, 0);
+	balloon_free_superframe(&t->b, pfn_to_page(t->ext[0].pfn));
+	expect_pages(test, 2, 0, 0);
+	expect_free(test, pfn_to_page(t->ext[0].pfn));
+
+	KUNIT_EXPECT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 9), 2);
+	KUNIT_EXPECT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext + 2, 1), 0);
+	for (i = 0; i < 2; i++)
+		balloon_free_superframe(&t->b, pfn_to_page(t->ext[i].pfn));
+	expect_pages(test, 0, 0, 0);
+}
+
+/* Pages that the host did not take leave no trace. */
+static void block_put(struct kunit *test)
+{
+	struct page *head = take_block(test);
+	unsigned int i, bad = 0;
+
+	for (i = 0; i < SUPERFRAME_PAGES; i++) {
+		bad += !PageOffline(head + i);
+		bad += page_ref_count(head + i) != 1;
+	}
+	KUNIT_EXPECT_EQ(test, bad, 0);
+	expect_block(test, head, 0, SUPERFRAME_PAGES);
+	expect_pages(test, 0, 0, 0);
+	for (i = 0; i < SUPERFRAME_PAGES; i++) {
+		expect_block(test, head, 0, SUPERFRAME_PAGES - i);
+		balloon_put_page(head + i);
+	}
+	expect_block(test, head, 0, 0);
+	expect_free(test, head);
+}
+
+static void block_reserve(struct kunit *test)
+{
+	struct page *head = fill_block(test, 1);
+
+	/* A place is kept for as many as ask for one. */
+	KUNIT_EXPECT_EQ(test, balloon_block_reserve(head + 1, GFP_KERNEL), 0);
+	expect_block(test, head, 1, 1);
+	KUNIT_EXPECT_EQ(test, balloon_block_reserve(head + 2, GFP_KERNEL), 0);
+	expect_block(test, head, 1, 2);
+	balloon_block_cancel(head + 1);
+	/* It keeps the block alive when the only page leaves. */
+	free_pages_of(test, 1);
+	expect_block(test, head, 0, 1);
+	expect_pages(test, 0, 0, 0);
+	balloon_block_cancel(head + 2);
+	expect_block(test, head, 0, 0);
+}
+
+/* From empty to full, page by page; full is a superframe. */
+static void block_fills(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	long coalesced = node_stat(t->nid, BALLOON_COALESCE);
+	struct page *head = take_block(test);
+	unsigned int i, bad = 0;
+
+	for (i = 0; i < SUPERFRAME_PAGES - 1; i++) {
+		balloon_queue_page(&t->b, head + i);
+		expect_block(test, head, i + 1, SUPERFRAME_PAGES - i - 1);
+		expect_pages(test, 0, i + 1, 0);
+		bad += !movable(head + i);
+	}
+	KUNIT_EXPECT_EQ(test, bad, 0);
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_COALESCE), coalesced);
+
+	balloon_queue_page(&t->b, head + i);
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_COALESCE), coalesced + 1);
+	KUNIT_EXPECT_NULL(test, find_block(head, NULL));
+	/* The walk also sees that its tails have no reference. */
+	expect_pages(test, 1, 0, 0);
+	for (i = 0; i < SUPERFRAME_PAGES; i++)
+		bad += IS_ENABLED(CONFIG_BALLOON_COMPACTION) && __PageMovable(head + i);
+	KUNIT_EXPECT_EQ(test, bad, 0);
+
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 2), 1);
+	KUNIT_EXPECT_EQ(test, t->ext[0].pfn, page_to_pfn(head));
+	balloon_free_superframe(&t->b, head);
+}
+
+/* From full to empty, page by page. */
+static void block_drains(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	long split = node_stat(t->nid, BALLOON_SPLIT);
+	struct page *head = fill_block(test, SUPERFRAME_PAGES);
+	unsigned int i, bad = 0;
+
+	expect_pages(test, 1, 0, 0);
+	KUNIT_ASSERT_TRUE(test, balloon_split_superframe(t->nid));
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_SPLIT), split + 1);
+	expect_pages(test, 0, SUPERFRAME_PAGES, 0);
+	expect_block(test, head, SUPERFRAME_PAGES, 0);
+	for (i = 0; i < SUPERFRAME_PAGES; i++) {
+		bad += page_ref_count(head + i) != 1;
+		bad += !PageOffline(head + i);
+		bad += !movable(head + i);
+		bad += PageLocked(head + i);
+	}
+	KUNIT_EXPECT_EQ(test, bad, 0);
+	KUNIT_EXPECT_FALSE(test, balloon_split_superframe(t->nid));
+
+	for (i = SUPERFRAME_PAGES; i; i--) {
+		struct page *page;
+
+		KUNIT_ASSERT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, 1), 1);
+		page = pfn_to_page(t->ext[0].pfn);
+		KUNIT_EXPECT_TRUE(test, page >= head && page < head + SUPERFRAME_PAGES);
+		/* Until the host agrees it is in the balloon, and in nobody's way. */
+		expect_block(test, head, i - 1, 1);
+		expect_pages(test, 0, i, 0);
+		balloon_free_page(&t->b, page);
+		expect_block(test, head, i - 1, 0);
+		expect_pages(test, 0, i - 1, 0);
+	}
+	KUNIT_EXPECT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, 1), 0);
+	expect_free(test, head);
+}
+
+/* What the host keeps goes back, and the block may be full again. */
+static void block_requeue(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	long coalesced = node_stat(t->nid, BALLOON_COALESCE);
+	struct page *head = fill_block(test, 100);
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, 60), 60);
+	expect_block(test, head, 40, 60);
+	for (i = 0; i < 60; i++)
+		balloon_requeue_page(pfn_to_page(t->ext[i].pfn));
+	expect_block(test, head, 100, 0);
+	expect_pages(test, 0, 100, 0);
+	free_pages_of(test, 100);
+
+	head = fill_block(test, SUPERFRAME_PAGES);
+	KUNIT_ASSERT_TRUE(test, balloon_split_superframe(t->nid));
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, SUPERFRAME_PAGES),
+			SUPERFRAME_PAGES);
+	expect_block(test, head, 0, SUPERFRAME_PAGES);
+	for (i = 0; i < SUPERFRAME_PAGES - 1; i++)
+		balloon_requeue_page(pfn_to_page(t->ext[i].pfn));
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_COALESCE), coalesced + 1);
+	balloon_requeue_page(pfn_to_page(t->ext[i].pfn));
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_COALESCE), coalesced + 2);
+	expect_pages(test, 1, 0, 0);
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
+	balloon_free_superframe(&t->b, head);
+}
+
+/* The block that is nearest to being whole for the guest gives back first. */
+static void block_order(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *full, *empty;
+	unsigned int i;
+
+	full = take_block(test);
+	for (i = 0; i < SUPERFRAME_PAGES; i++)
+		if (i < 300)
+			balloon_queue_page(&t->b, full + i);
+	/* Its other pages stay taken, or they would be used to fill it up. */
+	empty = fill_block(test, 100);
+	for (i = 300; i < SUPERFRAME_PAGES; i++)
+		balloon_put_page(full + i);
+	expect_block(test, full, 300, 0);
+	expect_block(test, empty, 100, 0);
+	expect_pages(test, 0, 400, 0);
+
+	free_pages_of(test, 60);
+	expect_block(test, full, 300, 0);
+	expect_block(test, empty, 40, 0);
+	free_pages_of(test, 50);
+	expect_block(test, full, 290, 0);
+	expect_block(test, empty, 0, 0);
+	free_pages_of(test, 290);
+}
+
+/* A hole in a block is taken before anything else. */
+static void block_holes(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head = fill_block(test, SUPERFRAME_PAGES - 1);
+	struct page *hole = head + SUPERFRAME_PAGES - 1;
+	unsigned int tries;
+	bool was_free = false;
+
+	for (tries = 0; tries < 10; tries++) {
+		drain_all_pages(NULL);
+		was_free = PageBuddy(hole);
+		KUNIT_ASSERT_EQ(test, balloon_take_pages(t->nid, t->ext, 1, false), 1);
+		if (t->ext[0].pfn == page_to_pfn(hole))
+			break;
+		balloon_put_page(pfn_to_page(t->ext[0].pfn));
+		if (was_free)
+			break;
+	}
+	if (!was_free)
+		kunit_info(test, "somebody else uses the hole");
+	else
+		KUNIT_EXPECT_EQ(test, t->ext[0].pfn, page_to_pfn(hole));
+
+	if (t->ext[0].pfn == page_to_pfn(hole)) {
+		balloon_queue_page(&t->b, hole);
+		expect_pages(test, 1, 0, 0);
+		KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
+		balloon_free_superframe(&t->b, head);
+	} else {
+		free_pages_of(test, SUPERFRAME_PAGES - 1);
+	}
+}
+
+/* Pages from the allocator, with all that goes with it, are no different. */
+static void block_allocated(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned int nr, i;
+
+	nr = balloon_take_pages(t->nid, t->ext, 100, true);
+	KUNIT_ASSERT_EQ(test, nr, 100);
+	for (i = 0; i < nr; i++) {
+		KUNIT_EXPECT_EQ(test, page_to_nid(pfn_to_page(t->ext[i].pfn)), t->nid);
+		balloon_queue_page(&t->b, pfn_to_page(t->ext[i].pfn));
+	}
+	expect_pages(test, 0, 100, 0);
+	free_pages_of(test, 100);
+}
+
+/* Somebody looks at a page: the block waits for the worker to coalesce it. */
+static void block_busy(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	long coalesced = node_stat(t->nid, BALLOON_COALESCE);
+	struct page *head = fill_block(test, SUPERFRAME_PAGES);
+	struct page *page = head + 77;
+	struct balloon_zone *bz = balloon_page_bz(head);
+	unsigned long index = page_to_pfn(head) >> SUPERFRAME_ORDER;
+
+	coalesced++;
+	KUNIT_ASSERT_TRUE(test, balloon_split_superframe(t->nid));
+
+	lock_page(page);
+	balloon_coalesce(bz, index);
+	balloon_coalesce_full();
+	unlock_page(page);
+	expect_block(test, head, SUPERFRAME_PAGES, 0);
+	expect_pages(test, 0, SUPERFRAME_PAGES, 0);
+
+	get_page(page);
+	balloon_coalesce(bz, index);
+	balloon_coalesce_full();
+	put_page(page);
+	expect_block(test, head, SUPERFRAME_PAGES, 0);
+	expect_pages(test, 0, SUPERFRAME_PAGES, 0);
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_COALESCE), coalesced);
+
+	/* A page that is locked is not asked back either. */
+	lock_page(page);
+	KUNIT_EXPECT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, SUPERFRAME_PAGES),
+			SUPERFRAME_PAGES - 1);
+	unlock_page(page);
+	expect_block(test, head, 1, SUPERFRAME_PAGES - 1);
+	for (unsigned int i = 0; i < SUPERFRAME_PAGES - 1; i++)
+		balloon_requeue_page(pfn_to_page(t->ext[i].pfn));
+	expect_pages(test, 1, 0, 0);
+
+	KUNIT_ASSERT_TRUE(test, balloon_split_superframe(t->nid));
+	balloon_coalesce_full();
+	expect_pages(test, 1, 0, 0);
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_COALESCE), coalesced + 2);
+	balloon_coalesce(bz, index);
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_COALESCE), coalesced + 2);
+
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
+	balloon_free_superframe(&t->b, head);
+}
+
+static void block_keep_managed(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head;
+
+	/* expect_pages() knows what that means for the zones. */
+	t->b.flags |= BALLOON_KEEP_MANAGED;
+	head = fill_block(test, SUPERFRAME_PAGES);
+	expect_pages(test, 1, 0, 0);
+	KUNIT_ASSERT_TRUE(test, balloon_split_superframe(t->nid));
+	expect_pages(test, 0, SUPERFRAME_PAGES, 0);
+	free_pages_of(test, SUPERFRAME_PAGES);
+	expect_free(test, head);
+}
+
+static void block_lent(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head = fill_block(test, SUPERFRAME_PAGES);
+	unsigned int i, bad = 0;
+	struct page **pages;
+
+	pages = kunit_kcalloc(test, SUPERFRAME_PAGES + 1, sizeof(*pages), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, pages);
+	KUNIT_EXPECT_EQ(test, balloon_lend(&t->b, pages, 0), 0);
+	expect_pages(test, 1, 0, 0);
+
+	KUNIT_ASSERT_EQ(test, balloon_lend(&t->b, pages, 10), 10);
+	expect_pages(test, 0, SUPERFRAME_PAGES - 10, 10);
+	expect_block(test, head, SUPERFRAME_PAGES - 10, 0);
+	for (i = 0; i < 10; i++) {
+		bad += PageOffline(pages[i]);
+		bad += pages[i]->mapping != NULL;
+		bad += page_ref_count(pages[i]) != 1;
+	}
+	KUNIT_EXPECT_EQ(test, bad, 0);
+
+	/* All there is: the block goes away, and comes back with its pages. */
+	KUNIT_ASSERT_EQ(test, balloon_lend(&t->b, pages + 10, SUPERFRAME_PAGES),
+			SUPERFRAME_PAGES - 10);
+	expect_pages(test, 0, 0, SUPERFRAME_PAGES);
+	expect_block(test, head, 0, 0);
+	balloon_reclaim_lent(&t->b, pages, SUPERFRAME_PAGES - 1);
+	expect_pages(test, 0, SUPERFRAME_PAGES - 1, 1);
+	balloon_reclaim_lent(&t->b, pages + SUPERFRAME_PAGES - 1, 1);
+	expect_pages(test, 1, 0, 0);
+
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
+	balloon_free_superframe(&t->b, head);
+}
+
+#define RANDOM_STEPS	400
+
+/* Any sequence: the counters agree with the walk, always. */
+static void block_random(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned long partial = 0, superframes = 0, away = 0, now_superframes;
+	struct rnd_state rnd;
+	unsigned int step, nr, i, n;
+
+	prandom_seed_state(&rnd, 1);
+	for (step = 0; step < RANDOM_STEPS; step++) {
+		n = 1 + prandom_u32_state(&rnd) % SUPERFRAME_PAGES;
+		switch (prandom_u32_state(&rnd) % 5) {
+		case 0:
+			if (superframes > 8)
+				continue;
+			nr = balloon_take_pages(t->nid, t->ext, n, false);
+			for (i = 0; i < nr; i++) {
+				if (prandom_u32_state(&rnd) % 16) {
+					balloon_queue_page(&t->b, pfn_to_page(t->ext[i].pfn));
+					partial++;
+				} else {
+					balloon_put_page(pfn_to_page(t->ext[i].pfn));
+				}
+			}
+			break;
+		case 1:
+		case 2:
+			nr = balloon_dequeue_pages(t->nid, t->ext, n);
+			away += nr;
+			for (i = 0; i < nr; i++) {
+				if (prandom_u32_state(&rnd) % 4) {
+					balloon_free_page(&t->b, pfn_to_page(t->ext[i].pfn));
+					partial--;
+				} else {
+					balloon_requeue_page(pfn_to_page(t->ext[i].pfn));
+				}
+			}
+			break;
+		case 3:
+			if (balloon_split_superframe(t->nid)) {
+				superframes--;
+				partial += SUPERFRAME_PAGES;
+			}
+			break;
+		case 4:
+			balloon_coalesce_full();
+			break;
+		}
+		/* What coalesced only the counters know; their sum is ours. */
+		balloon_node_count(t->nid, &now_superframes, NULL, NULL);
+		KUNIT_ASSERT_GE(test, now_superframes, superframes);
+		partial -= (now_superframes - superframes) * SUPERFRAME_PAGES;
+		superframes = now_superframes;
+		if (step % 8 == 0)
+			expect_pages(test, superframes, partial, 0);
+	}
+	expect_pages(test, superframes, partial, 0);
+	/* It did what it is for. */
+	KUNIT_EXPECT_GT(test, away, RANDOM_STEPS);
+
+	while (balloon_split_superframe(t->nid))
+		partial += SUPERFRAME_PAGES;
+	free_pages_of(test, partial);
+}
+
+static struct kunit_case block_cases[] = {
+	KUNIT_CASE(superframe_take),
+	KUNIT_CASE(superframe_take_all),
+	KUNIT_CASE(superframe_cycle),
+	KUNIT_CASE(block_put),
+	KUNIT_CASE(block_reserve),
+	KUNIT_CASE(block_fills),
+	KUNIT_CASE(block_drains),
+	KUNIT_CASE(block_requeue),
+	KUNIT_CASE(block_order),
+	KUNIT_CASE(block_holes),
+	KUNIT_CASE(block_allocated),
+	KUNIT_CASE(block_busy),
+	KUNIT_CASE(block_keep_managed),
+	KUNIT_CASE(block_lent),
+	KUNIT_CASE_SLOW(block_random),
+	{}
+};
+
+static struct kunit_suite block_suite = {
+	.name = "balloon_block",
+	.init = test_balloon_init,
+	.exit = test_balloon_exit,
+	.test_cases = block_cases,
+};
+
+kunit_test_suite(block_suite);

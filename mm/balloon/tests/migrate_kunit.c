@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Migration of ballooned base pages: by compaction's own means, and with a host
+ * that refuses.
+ */
+#include <kunit/test.h>
+
+#include <linux/gfp.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/pagemap.h>
+
+#include "../../internal.h"
+#include "pages.h"
+
+/* Isolate the ballooned @page as compaction does, and migrate it to @nid. */
+static int migrate_to(struct kunit *test, struct page *page, int nid)
+{
+	struct migration_target_control mtc = {
+		.nid = nid,
+		.gfp_mask = GFP_HIGHUSER_MOVABLE | __GFP_THISNODE,
+	};
+	LIST_HEAD(list);
+	int err;
+
+	KUNIT_ASSERT_TRUE(test, isolate_movable_page(page, 0));
+	list_add(&page->lru, &list);
+	err = migrate_pages(&list, alloc_migration_target, NULL, (unsigned long)&mtc,
+			    MIGRATE_SYNC, MR_SYSCALL, NULL);
+	if (err)
+		putback_movable_pages(&list);
+	return err;
+}
+
+static int other_node(int nid)
+{
+	int other;
+
+	for_each_node_state(other, N_MEMORY)
+		if (other != nid)
+			return other;
+	return NUMA_NO_NODE;
+}
+
+static void isolate_putback(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head = fill_block(test, 10);
+	struct balloon_block *block = find_block(head, NULL);
+
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	lock_page(head);
+	KUNIT_EXPECT_TRUE(test, balloon_page_isolate(head));
+	KUNIT_EXPECT_FALSE(test, balloon_page_isolate(head));
+	unlock_page(head);
+	KUNIT_EXPECT_EQ(test, block->nr, 9);
+	KUNIT_EXPECT_EQ(test, block->away, 1);
+	expect_pages(test, 0, 10, 0);
+
+	/* It is out of the host conversation's reach. */
+	KUNIT_EXPECT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, 10), 9);
+	for (unsigned int i = 0; i < 9; i++)
+		balloon_free_page(&t->b, pfn_to_page(t->ext[i].pfn));
+	expect_pages(test, 0, 1, 0);
+	KUNIT_EXPECT_EQ(test, block->nr, 0);
+
+	lock_page(head);
+	balloon_page_putback(head);
+	unlock_page(head);
+	KUNIT_EXPECT_EQ(test, block->nr, 1);
+	KUNIT_EXPECT_EQ(test, block->away, 0);
+	free_pages_of(test, 1);
+	KUNIT_EXPECT_NULL(test, find_block(head, NULL));
+}
+
+static void migrate_within(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head = fill_block(test, 20);
+	long migrated = node_stat(t->nid, BALLOON_STAT_MIGRATE);
+	unsigned int i;
+
+	for (i = 0; i < 20; i++) {
+		KUNIT_EXPECT_EQ(test, migrate_to(test, head + i, t->nid), 0);
+		KUNIT_EXPECT_FALSE(test, PageOffline(head + i));
+		expect_pages(test, 0, 20, 0);
+	}
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_STAT_MIGRATE), migrated + 20);
+	KUNIT_EXPECT_EQ(test, t->inflated, 20);
+	KUNIT_EXPECT_EQ(test, t->deflated, 20);
+	free_pages_of(test, 20);
+}
+
+/* The counts of nodes and zones follow the page. */
+static void migrate_across(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	int home = t->nid, away = other_node(home);
+	struct page *head;
+	unsigned int i;
+
+	if (away == NUMA_NO_NODE)
+		kunit_skip(test, "needs two nodes with memory");
+	head = fill_block(test, 30);
+	for (i = 0; i < 30; i++) {
+		KUNIT_EXPECT_EQ(test, migrate_to(test, head + i, away), 0);
+		expect_pages(test, 0, 30 - i - 1, 0);
+		KUNIT_EXPECT_EQ(test, balloon_node_count(away, NULL, NULL, NULL), i + 1);
+		KUNIT_EXPECT_EQ(test, balloon_total(), 30);
+	}
+	t->nid = away;
+	free_pages_of(test, 30);
+	t->nid = home;
+}
+
+/* The host takes nothing: the page stays where it is. */
+static void migrate_refused(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head = fill_block(test, 3);
+	long migrated = node_stat(t->nid, BALLOON_STAT_MIGRATE);
+
+	t->refuse_inflate = true;
+	KUNIT_EXPECT_NE(test, migrate_to(test, head, t->nid), 0);
+	t->refuse_inflate = false;
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_STAT_MIGRATE), migrated);
+	KUNIT_EXPECT_EQ(test, t->inflated, 0);
+	expect_pages(test, 0, 3, 0);
+	KUNIT_EXPECT_TRUE(test, PageOffline(head));
+	/* And can be moved as soon as the host agrees. */
+	KUNIT_EXPECT_EQ(test, migrate_to(test, head, t->nid), 0);
+	expect_pages(test, 0, 3, 0);
+	free_pages_of(test, 3);
+}
+
+/* It takes the new frame and keeps the old one: both are in the balloon. */
+static void migrate_halfway(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head = fill_block(test, 3);
+
+	t->refuse_deflate = true;
+	KUNIT_EXPECT_NE(test, migrate_to(test, head, t->nid), 0);
+	t->refuse_deflate = false;
+	KUNIT_EXPECT_GE(test, t->inflated, 1);
+	KUNIT_EXPECT_EQ(test, t->deflated, 0);
+	KUNIT_EXPECT_TRUE(test, PageOffline(head));
+	expect_pages(test, 0, 3 + t->inflated, 0);
+	free_pages_of(test, 3 + t->inflated);
+}
+
+/* A host conversation goes on: migration does not wait for it. */
+static void migrate_contended(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head = fill_block(test, 3);
+
+	mutex_lock(&t->b.lock);
+	KUNIT_EXPECT_NE(test, migrate_to(test, head, t->nid), 0);
+	mutex_unlock(&t->b.lock);
+	KUNIT_EXPECT_EQ(test, t->inflated, 0);
+	expect_pages(test, 0, 3, 0);
+	free_pages_of(test, 3);
+}
+
+/* The last page of a block arrives by migration: the worker coalesces it. */
+static void migrate_fills(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head = take_block(test), *last = head + SUPERFRAME_PAGES - 1;
+	struct page *src;
+	unsigned int i, err;
+
+	for (i = 0; i < SUPERFRAME_PAGES - 1; i++)
+		balloon_queue_page(&t->b, head + i);
+	/* What compaction would have as its destination: a page of its own. */
+	balloon_block_cancel(last);
+	__ClearPageOffline(last);
+	KUNIT_ASSERT_EQ(test, balloon_take_pages(t->nid, t->ext, 1, true), 1);
+	src = pfn_to_page(t->ext[0].pfn);
+	balloon_queue_page(&t->b, src);
+	expect_pages(test, 0, SUPERFRAME_PAGES, 0);
+
+	get_page(src);
+	lock_page(src);
+	lock_page(last);
+	KUNIT_EXPECT_TRUE(test, balloon_page_isolate(src));
+	err = balloon_numa_mops.migrate_page(last, src, MIGRATE_SYNC);
+	unlock_page(last);
+	unlock_page(src);
+	put_page(src);
+	put_page(last);
+	KUNIT_EXPECT_EQ(test, err, MIGRATEPAGE_SUCCESS);
+	expect_pages(test, 0, SUPERFRAME_PAGES, 0);
+	balloon_coalesce_full();
+	expect_pages(test, 1, 0, 0);
+
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
+	KUNIT_EXPECT_EQ(test, t->ext[0].pfn, page_to_pfn(head));
+	balloon_free_superframe(&t->b, head);
+}
+
+static struct kunit_case migrate_cases[] = {
+	KUNIT_CASE(isolate_putback),
+	KUNIT_CASE(migrate_within),
+	KUNIT_CASE(migrate_across),
+	KUNIT_CASE(migrate_refused),
+	KUNIT_CASE(migrate_halfway),
+	KUNIT_CASE(migrate_contended),
+	KUNIT_CASE(migrate_fills),
+	{}
+};
+
+static struct kunit_suite migrate_suite = {
+	.name = "balloon_migrate",
+	.init = test_balloon_init,
+	.exit = test_balloon_exit,
+	.test_cases = migrate_cases,
+};
+
+kunit_test_suite(migrate_suite);
