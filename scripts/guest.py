@@ -48,13 +48,13 @@ class Hung(GuestError):
     """The guest did not answer in time."""
 
 
-def kernel(flavour):
+def kernel_of(flavour):
     """The path of a built kernel: vanilla, release or debug."""
     return os.path.join(BUILD, {'vanilla': 'vanilla/bzImage', 'release': 'bzImage',
                                 'debug': 'debug/arch/x86/boot/bzImage'}[flavour])
 
 
-def initramfs(flavour):
+def initramfs_of(flavour):
     return os.path.join(BUILD, f'initramfs-{flavour}.cpio.gz')
 
 
@@ -155,8 +155,8 @@ class Guest:
                  prealloc=None, cpus=None, balloon={}, append='', extra=(), accel=None,
                  name=None, interactive=False, boot_timeout=180, kernel=None, initramfs=None):
         self.flavour = flavour
-        self.kernel = kernel or globals()['kernel'](flavour)
-        self.initramfs = initramfs or globals()['initramfs'](flavour)
+        self.kernel = kernel or kernel_of(flavour)
+        self.initramfs = initramfs or initramfs_of(flavour)
         self.sizes = list(nodes)
         self.dist = dist
         self.backends = [backend] * len(self.sizes) if isinstance(backend, str) else backend
@@ -254,7 +254,7 @@ class Guest:
             raise GuestError(self._report(f'the boot failed: {error}')) from error
 
     def _command(self, agent_fd, qmp_fd):
-        words = [QEMU, '-M', 'pc', '-nodefaults', '-display', 'none', '-no-reboot',
+        words = [QEMU, '-M', 'q35', '-nodefaults', '-display', 'none', '-no-reboot',
                  '-m', f'{sum(self.sizes)}M', '-kernel', self.kernel, '-initrd', self.initramfs]
         if self.accel == 'kvm':
             words += ['-accel', 'kvm', '-cpu', 'host']
@@ -412,8 +412,8 @@ class Guest:
     def phys_to_node_offset(self, pfn):
         """Where the host keeps a guest's page frame: (node, offset in the node's memory)."""
         address, total = pfn * PAGE, self.bytes()
-        # QEMU's "pc": memory below 4G ends at 3G if it would reach 3.5G, the rest is above.
-        low = total if total < 0xe0000000 else 0xc0000000
+        # QEMU's "q35": memory below 4G ends at 2G if it would reach 2.75G, the rest is above.
+        low = total if total < 0xb0000000 else 0x80000000
         if address >= 1 << 32:
             address += low - (1 << 32)
         elif address >= low:
@@ -501,7 +501,7 @@ def accelerator():
     accel = 'tcg'
     if os.access('/dev/kvm', os.R_OK | os.W_OK):
         trial = next((f for f in ('release', 'vanilla', 'debug')
-                      if os.path.exists(kernel(f)) and os.path.exists(initramfs(f))), None)
+                      if os.path.exists(kernel_of(f)) and os.path.exists(initramfs_of(f))), None)
         if not trial:
             return accel
         guest = Guest(trial, nodes=[256, 256], accel='kvm', balloon=None, boot_timeout=30,

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the end-to-end tests share: a guest, its counters, and the host's figures beside them."""
+
+import os
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from guest import HUGE, MIB, PAGE, Guest  # noqa: E402
+from pattern import Pattern  # noqa: E402,F401
+
+GIB = 1 << 30
+PAGES_PER_HUGE = HUGE // PAGE
+NODES = '/sys/devices/system/node'
+CORE = '/sys/kernel/mm/balloon'
+# The mm's own reporting returns free memory too, and would blur what the balloon returns.
+QUIET = 'virtio_balloon.free_page_reporting=0'
+REPORTING = {'free-page-reporting': True}
+
+
+def pages(size):
+    return size // PAGE
+
+
+class GuestTest(unittest.TestCase):
+    """A test that boots guests. Each must end without a word of trouble from its kernel."""
+
+    flavour = 'debug'
+
+    def boot(self, **options):
+        options.setdefault('flavour', self.flavour)
+        options.setdefault('balloon', REPORTING)
+        options.setdefault('append', QUIET)
+        options.setdefault('name', self.id().split('.', 1)[-1])
+        guest = self.enterContext(Guest(**options))
+        # First of all at the end: while the guest still runs.
+        self.addCleanup(self.assert_untroubled, guest)
+        return guest
+
+    def assert_untroubled(self, guest):
+        self.assertEqual(guest.warnings(), [], guest.console_log)
+
+    def wait(self, what, condition, timeout=60):
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                self.fail(f'{what}: not within {timeout} s')
+            time.sleep(0.02)
+
+    def settle(self, guest, size, timeout=60):
+        """Has the host ask for SIZE bytes and waits until the guest says that it has them."""
+        guest.set_balloon(size)
+        self.wait(f'{size} bytes in the balloon', lambda: guest.actual() == size, timeout)
+
+    def node_files(self, guest, name):
+        """One figure of every node."""
+        nodes = range(len(guest.sizes))
+        paths = ' '.join(f'{NODES}/node{n}/balloon/{name}' for n in nodes)
+        return [int(word) for word in guest.sh(f'cat {paths}').split()]
+
+    def assert_consistent(self, guest):
+        """The core's own walk of its queues agrees with its counters."""
+        self.assertEqual(guest.read('/sys/kernel/debug/balloon/check'), 'ok')
+
+    def vmstat(self, guest, name):
+        guest.sh('echo 1 > /proc/sys/vm/stat_refresh')
+        return int(guest.sh(f"sed -n 's/^{name} //p' /proc/vmstat"))
+
+    def meminfo(self, guest, name):
+        """In bytes."""
+        return int(guest.sh(f"sed -n 's/^{name}: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo")) * 1024
+
+    def assert_holds(self, guest, size):
+        """All counters say SIZE bytes."""
+        self.assert_consistent(guest)
+        held = self.node_files(guest, 'nr_pages')
+        self.assertEqual(sum(held), pages(size))
+        self.assertEqual(self.vmstat(guest, 'nr_balloon_pages'), pages(size))
+        self.assertEqual(self.meminfo(guest, 'Balloon'), size)
+        self.assertEqual(int(guest.read(f'{CORE}/nr_pages')), pages(size))
+        self.assertEqual(guest.actual(), size)
+        return held

@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Runs everything that must pass, and counts.
+
+KUnit and kselftests run in one guest with the debug kernel; the end-to-end tests boot their own
+guests and judge them from the host. Ends with 'N passed, N failed, N skipped'.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+import unittest
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.join(TOP, 'scripts'), os.path.join(TOP, 'scripts', 'e2e')]
+
+from guest import BUILD, Guest, GuestError  # noqa: E402
+
+DIST = [[10, 15, 20, 30], [17, 10, 25, 20], [20, 25, 10, 15], [40, 20, 15, 10]]
+SELFTESTS = os.path.join(BUILD, 'selftests')
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+
+    def add(self, name, verdict, why=''):
+        """VERDICT: 'passed', 'failed' or 'skipped'."""
+        setattr(self, verdict, getattr(self, verdict) + 1)
+        if verdict == 'failed':
+            self.failures.append(name)
+        mark = {'passed': 'ok', 'failed': 'FAIL', 'skipped': 'skip'}[verdict]
+        print(f'{mark:4}  {name}' + (f': {why}' if why else ''), flush=True)
+
+    def tap(self, prefix, text):
+        """Counts the lines of a TAP or KTAP report that are no suite's own; returns how many."""
+        count = 0
+        for line in text.splitlines():
+            match = re.match(r'(?:\[[^]]*\])?\s*(not )?ok \d+ -? ?(.*)', line)
+            if not match:
+                continue
+            name, _, directive = match[2].partition('#')
+            skipped = directive.strip().upper().startswith('SKIP')
+            self.add(f'{prefix}: {name.strip()}',
+                     'failed' if match[1] else 'skipped' if skipped else 'passed',
+                     directive.strip() if skipped else '')
+            count += 1
+        return count
+
+
+class Result(unittest.TestResult):
+    """Feeds a Tally; sub-tests only tell of failures."""
+
+    def __init__(self, tally):
+        super().__init__()
+        self.tally = tally
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.began = time.monotonic()
+        self.bad = False
+
+    def _name(self, test):
+        return 'e2e: ' + str(test.id()).replace('test_', '')
+
+    def _failed(self, test, error):
+        self.bad = True
+        self.tally.add(self._name(test), 'failed')
+        print(self._exc_info_to_string(error, test), flush=True)
+
+    def addError(self, test, err):
+        self._failed(test, err)
+
+    def addFailure(self, test, err):
+        self._failed(test, err)
+
+    def addSubTest(self, test, subtest, err):
+        if err:
+            self._failed(subtest, err)
+
+    def addSkip(self, test, reason):
+        self.tally.add(self._name(test), 'skipped', reason)
+
+    def addSuccess(self, test):
+        if not self.bad:
+            self.tally.add(self._name(test), 'passed', f'{time.monotonic() - self.began:.0f} s')
+
+
+def build_selftests():
+    os.makedirs(SELFTESTS, exist_ok=True)
+    subprocess.run(['make', '-s', '-C', os.path.join(BUILD, 'linux/tools/testing/selftests/balloon'),
+                    f'OUTPUT={SELFTESTS}'], check=True)
+    subprocess.run([os.path.join(TOP, 'scripts/initramfs.sh'), 'debug'], check=True)
+
+
+def in_guest(tally, which):
+    """KUnit's report of the boot, and the kselftests against the simulated host."""
+    build_selftests()
+    with Guest(flavour='debug', nodes=[512] * 4, dist=DIST, balloon=None, name='selftests') as guest:
+        if 'kunit' in which:
+            report = re.findall(r'^(?:\[[^]]*\])?\s{5,}((?:not )?ok \d+ .*)$', guest.console(), re.M)
+            suites = re.findall(r'# Subtest: (balloon\S*)', guest.console())
+            if not suites or not tally.tap('kunit', '\n'.join(report)):
+                tally.add('kunit: a report of the balloon suites', 'failed')
+        if 'kselftest' in which:
+            status, output = guest.status('balloon_test', timeout=900)
+            if not tally.tap('kselftest', output) or (status and 'not ok' not in output):
+                tally.add('kselftest: balloon_test', 'failed', output[-2000:])
+            elif 'not ok' in output:
+                print(output)
+        trouble = guest.warnings()
+        tally.add('a quiet kernel log', 'failed' if trouble else 'passed', '\n'.join(trouble))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('tests', nargs='*', metavar='TEST',
+                        help="what to run: 'kunit', 'kselftest', 'queue', 'builds', or names of "
+                             "end-to-end tests such as test_virtio.Targets; by default everything")
+    options = parser.parse_args()
+    tally = Tally()
+    named = set(options.tests)
+    e2e = sorted(named - {'kunit', 'kselftest', 'queue', 'builds'})
+
+    if not named or 'queue' in named:
+        check = subprocess.run([os.path.join(TOP, 'scripts/check-series.sh')], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        tally.add('the queue applies to a pristine tree and gives ours',
+                  'failed' if check.returncode else 'passed',
+                  check.stdout if check.returncode else '')
+    if not named or 'builds' in named:
+        print('building the variants', flush=True)
+        builds = subprocess.run([os.path.join(TOP, 'scripts/matrix.sh')], text=True,
+                                stdout=subprocess.PIPE).stdout
+        tally.tap('build', builds)
+        if 'not ok' in builds:
+            print(builds)
+    inside = {'kunit', 'kselftest'} & named or (set() if named else {'kunit', 'kselftest'})
+    if inside:
+        try:
+            in_guest(tally, inside)
+        except (GuestError, subprocess.CalledProcessError) as error:
+            tally.add('tests in a guest', 'failed', str(error))
+    if not named or e2e:
+        loader = unittest.defaultTestLoader
+        suite = (loader.loadTestsFromNames(e2e) if e2e else
+                 loader.discover(os.path.join(TOP, 'scripts/e2e')))
+        suite.run(Result(tally))
+
+    if tally.failures:
+        print('failed: ' + ', '.join(tally.failures))
+    print(f'{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped')
+    return 1 if tally.failed or not tally.passed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
