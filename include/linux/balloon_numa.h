@@ -8,9 +8,10 @@
 #ifndef _LINUX_BALLOON_NUMA_H
 #define _LINUX_BALLOON_NUMA_H
 
+#include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/mmzone.h>
-#include <linux/mutex.h>
+#include <linux/types.h>
 #include <linux/sizes.h>
 #include <linux/workqueue.h>
 
@@ -18,9 +19,8 @@
  * A superframe is 2M on every architecture: the unit in which hosts map
  * memory, whatever the guest's base page size makes of it.
  */
-#define BALLOON_SUPERFRAME_ORDER \
-	min_t(unsigned int, ilog2(SZ_2M) - PAGE_SHIFT, MAX_PAGE_ORDER)
-#define BALLOON_SUPERFRAME_PAGES	(1UL << (ilog2(SZ_2M) - PAGE_SHIFT))
+#define BALLOON_SUPERFRAME_ORDER	MIN(ilog2(SZ_2M) - PAGE_SHIFT, MAX_PAGE_ORDER)
+#define BALLOON_SUPERFRAME_PAGES	(1UL << BALLOON_SUPERFRAME_ORDER)
 
 struct balloon;
 
@@ -43,15 +43,19 @@ struct balloon_extent {
  *	the rest is tried again later. A negative errno counts as none.
  *	Required.
  * @deflate: Ask for @nr extents of one node back. Returns how many extents,
- *	counted from the first, the guest may use from now on. Required.
+ *	counted from the first, the guest may use from now on; fewer than @nr
+ *	is no error, and a negative errno counts as none. Required.
  * @update: The balloon holds @pages base pages now; @busy is false when the
  *	worker goes to rest, because the target is met or because it waits to
  *	try again. Optional.
  *
- * All are called with the balloon's conversation mutex held (one call at a
- * time), in process context, with interrupts on and no spinlock held, and may
- * sleep, but may not allocate memory in a way that reclaims: @inflate and
- * @deflate also run inside page migration and under the OOM killer.
+ * All extents of a call have one order, and those of @inflate are sorted by
+ * page frame.
+ *
+ * All are called under the conversation mutex (one call at a time), in process
+ * context, with interrupts on and no spinlock held, and may sleep, but may not
+ * allocate memory in a way that reclaims: @inflate and @deflate also run inside
+ * page migration, @deflate also under the OOM killer.
  */
 struct balloon_ops {
 	long (*inflate)(struct balloon *b, const struct balloon_extent *ext,
@@ -89,16 +93,18 @@ struct balloon {
 	unsigned int max_order;
 	unsigned int flags;
 
-	/* private: serialises host conversations; protects ext and node->held */
-	struct mutex lock;
+	/* private: the worker's, or who stopped it */
 	struct balloon_extent *ext;
-	/* private: what the host wants, and what the OOM killer took of it */
+	unsigned long deadline;
+	unsigned int retry_delay;
+	/* private: what the host wants, and what was given back under OOM */
 	unsigned long target;
-	unsigned long oom_deflated;
+	atomic_long_t oom_deflated;
 	/* private: raised by whatever makes the worker's plan stale */
 	atomic_t generation;
 	bool stopped;
-	unsigned int retry_delay;
+	/* private: its host can't be called, under the conversation mutex */
+	bool suspended;
 	struct delayed_work work;
 };
 

@@ -7,6 +7,7 @@
  * an owner and one reference, and is freed by put_page(). That is what lets
  * compaction move it.
  */
+#include <linux/balloon_compaction.h>
 #include <linux/kasan.h>
 #include <linux/migrate.h>
 #include <linux/page-isolation.h>
@@ -46,9 +47,25 @@ static struct balloon_block *block_find(struct balloon_zone *bz, unsigned long i
 /* Its fullness has changed. */
 static void block_move(struct balloon_block *block)
 {
-	unsigned int bucket = block->nr * BALLOON_NR_BUCKETS / (SUPERFRAME_PAGES + 1);
+	list_move_tail(&block->list, &block->bz->buckets[balloon_bucket(block->nr)]);
+}
 
-	list_move(&block->list, &block->bz->buckets[bucket]);
+/* Put a block where a slot was reserved: nothing is allocated under the lock. */
+static bool block_insert(struct balloon_zone *bz, unsigned long index,
+			 struct balloon_block *block)
+{
+	XA_STATE(xas, &blocks, index);
+	bool reserved;
+
+	block->bz = bz;
+	block->index = index;
+	INIT_LIST_HEAD(&block->list);
+	xas_lock(&xas);
+	reserved = xa_is_zero(xas_load(&xas));
+	if (reserved)
+		xas_store(&xas, block);
+	xas_unlock(&xas);
+	return reserved;
 }
 
 static void block_remove(struct balloon_block *block)
@@ -87,7 +104,8 @@ int balloon_block_reserve(struct page *page, gfp_t gfp)
 	if (!bz)
 		return -ENOMEM;
 
-	if (!xa_load(&blocks, index)) {
+again:
+	if (!new && !xa_load(&blocks, index)) {
 		new = kzalloc(sizeof(*new), gfp);
 		if (!new || xa_reserve_irq(&blocks, index, gfp)) {
 			kfree(new);
@@ -97,25 +115,22 @@ int balloon_block_reserve(struct page *page, gfp_t gfp)
 
 	spin_lock_irqsave(&bz->lock, flags);
 	block = xa_load(&blocks, index);
-	if (!block && new) {
-		/* No memory is needed unless the reservation was erased since. */
-		err = xa_err(xa_store(&blocks, index, new, 0));
-		if (!err) {
-			block = new;
-			new = NULL;
-			block->bz = bz;
-			block->index = index;
-			INIT_LIST_HEAD(&block->list);
-		}
+	if (!block && new && block_insert(bz, index, new)) {
+		block = new;
+		new = NULL;
 	}
-	if (block && block->bz != bz) {
+	if (!block) {
+		/* The block, or the slot reserved for it, went meanwhile. */
+		spin_unlock_irqrestore(&bz->lock, flags);
+		kfree(new);
+		new = NULL;
+		goto again;
+	}
+	if (block->bz != bz) {
 		err = -EBUSY;
-	} else if (block) {
+	} else {
 		block->away++;
 		block_move(block);
-	} else if (!err) {
-		/* It went away between the two looks. */
-		err = -ENOMEM;
 	}
 	spin_unlock_irqrestore(&bz->lock, flags);
 	kfree(new);
@@ -170,7 +185,7 @@ void balloon_block_fill(struct page *head)
  * @index: its number
  *
  * Return: its first page, as if from balloon_dequeue_superframes() but still
- * adopted and without a reference; NULL if the block is not full or one of its
+ * adopted; NULL if the block is not full or one of its
  * pages is being looked at.
  */
 struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index)
@@ -183,9 +198,12 @@ struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index)
 	block = block_find(bz, index);
 	if (!block || block->nr != SUPERFRAME_PAGES)
 		goto none;
+	/* Base pages can leave a CMA area or a range being isolated; they can't. */
+	if (!migratetype_is_mergeable(get_pageblock_migratetype(head)))
+		goto none;
 
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
-		if (!trylock_page(head + i))
+		if (PageHWPoison(head + i) || !trylock_page(head + i))
 			goto undo;
 		if (!page_ref_freeze(head + i, 1)) {
 			unlock_page(head + i);
@@ -196,7 +214,11 @@ struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index)
 		balloon_page_clear_movable(head + i);
 		head[i].mapping = NULL;
 		unlock_page(head + i);
+		/* As freeing would: waiters, for one, may leave a flag behind. */
+		head[i].flags &= ~PAGE_FLAGS_CHECK_AT_PREP;
 	}
+	/* Before anyone can see it: offline without a reference is left to offlining. */
+	page_ref_unfreeze(head, 1);
 
 	block_remove(block);
 	bz->nr_partial -= SUPERFRAME_PAGES;
@@ -210,6 +232,8 @@ undo:
 		page_ref_unfreeze(head + i, 1);
 		unlock_page(head + i);
 	}
+	/* Others get their turn first. */
+	block_move(block);
 none:
 	spin_unlock_irqrestore(&bz->lock, flags);
 	return NULL;
@@ -224,6 +248,7 @@ none:
  */
 void balloon_page_adopt(struct page *page)
 {
+	debug_pagealloc_map_pages(page, 1);
 	set_page_owner(page, 0, GFP_HIGHUSER_MOVABLE);
 	pgalloc_tag_add(page, current, 1);
 }
@@ -237,6 +262,7 @@ void balloon_page_disown(struct page *page)
 	pgalloc_tag_sub(page, 1);
 	reset_page_owner(page, 0);
 	kasan_poison_pages(page, 0, false);
+	debug_pagealloc_unmap_pages(page, 1);
 }
 
 /**
@@ -295,7 +321,6 @@ static bool page_to_map(struct balloon *b, struct page *page, bool counted)
  */
 bool balloon_page_arrives(struct balloon *b, struct page *page)
 {
-	count_vm_event(BALLOON_INFLATE);
 	return page_to_map(b, page, false);
 }
 
@@ -315,25 +340,27 @@ void balloon_queue_page(struct balloon *b, struct page *page)
 	lock_page(page);
 	full = balloon_page_arrives(b, page);
 	unlock_page(page);
+	count_vm_event(BALLOON_INFLATE);
 	if (full)
-		balloon_coalesce(balloon_page_bz(page), block_index(page));
+		balloon_coalesce(b, balloon_page_bz(page), block_index(page));
 }
 
 /**
  * balloon_requeue_page - a base page that the host keeps goes back to its block
+ * @b: the balloon
  * @page: the page, from balloon_dequeue_pages()
  *
  * Context: may sleep.
  */
-void balloon_requeue_page(struct page *page)
+void balloon_requeue_page(struct balloon *b, struct page *page)
 {
 	bool full;
 
 	lock_page(page);
-	full = page_to_map(NULL, page, true);
+	full = page_to_map(b, page, true);
 	unlock_page(page);
 	if (full)
-		balloon_coalesce(balloon_page_bz(page), block_index(page));
+		balloon_coalesce(b, balloon_page_bz(page), block_index(page));
 }
 
 /* Full blocks of one zone that are coalesced per run of the worker. */
@@ -341,6 +368,7 @@ void balloon_requeue_page(struct page *page)
 
 /**
  * balloon_coalesce_full - make superframes of the blocks that filled up
+ * @b: the balloon
  *
  * A block that is filled by migration can't be coalesced there, where the page
  * that arrived is still locked: the worker does it here. So it does with blocks
@@ -348,7 +376,7 @@ void balloon_requeue_page(struct page *page)
  *
  * Context: may sleep.
  */
-void balloon_coalesce_full(void)
+void balloon_coalesce_full(struct balloon *b)
 {
 	unsigned long index[COALESCE_BATCH];
 	struct balloon_block *block;
@@ -362,15 +390,14 @@ void balloon_coalesce_full(void)
 
 			n = 0;
 			spin_lock_irq(&bz->lock);
-			list_for_each_entry(block, &bz->buckets[BALLOON_NR_BUCKETS - 1], list) {
+			list_for_each_entry(block, &bz->buckets[BALLOON_FULL_BUCKET], list) {
 				if (n == COALESCE_BATCH)
 					break;
-				if (block->nr == SUPERFRAME_PAGES)
-					index[n++] = block->index;
+				index[n++] = block->index;
 			}
 			spin_unlock_irq(&bz->lock);
 			while (n--)
-				balloon_coalesce(bz, index[n]);
+				balloon_coalesce(b, bz, index[n]);
 		}
 	}
 }
@@ -457,7 +484,6 @@ void balloon_page_leaves(struct balloon *b, struct page *page)
 	balloon_account(b, bz, page, -1);
 	spin_unlock_irqrestore(&bz->lock, flags);
 	__ClearPageOffline(page);
-	count_vm_event(BALLOON_DEFLATE);
 }
 
 /**
@@ -468,7 +494,7 @@ void balloon_page_leaves(struct balloon *b, struct page *page)
 void balloon_free_page(struct balloon *b, struct page *page)
 {
 	balloon_page_leaves(b, page);
-	debug_pagealloc_map_pages(page, 1);
+	count_vm_event(BALLOON_DEFLATE);
 	put_page(page);
 }
 
@@ -505,8 +531,8 @@ bool balloon_page_isolate(struct page *page)
  * balloon_page_putback - compaction puts a page back on its block's map
  * @page: a ballooned base page, locked, from balloon_page_isolate()
  *
- * The block is not coalesced here: its pages are locked by the caller. The next
- * page that arrives in it sees to that.
+ * The block is not coalesced here, where the page is locked:
+ * balloon_coalesce_full() sees to that.
  */
 void balloon_page_putback(struct page *page)
 {
@@ -533,7 +559,6 @@ void balloon_put_page(struct page *page)
 {
 	balloon_block_cancel(page);
 	__ClearPageOffline(page);
-	debug_pagealloc_map_pages(page, 1);
 	put_page(page);
 }
 
@@ -575,7 +600,7 @@ static unsigned int take_holes(struct zone *zone, unsigned long index,
 		unsigned int order = 0;
 
 		if (page && page_zone(page) == zone && PageBuddy(page) &&
-		    !is_migrate_isolate_page(page)) {
+		    migratetype_is_mergeable(get_pageblock_migratetype(page))) {
 			order = buddy_order(page);
 			n += carve_locked(page, order, ext + n, nr - n);
 		}
@@ -594,7 +619,7 @@ static unsigned int fullest_blocks(struct balloon_zone *bz, unsigned long *index
 	int i;
 
 	spin_lock_irq(&bz->lock);
-	for (i = BALLOON_NR_BUCKETS - 1; i >= 0; i--) {
+	for (i = BALLOON_FULL_BUCKET - 1; i >= 0; i--) {
 		list_for_each_entry(block, &bz->buckets[i], list) {
 			if (n == nr)
 				goto out;
@@ -650,6 +675,15 @@ static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext
 
 /* How many partial blocks are tried for holes per batch and zone. */
 #define HOLE_BLOCKS	8
+/* Pages taken without letting others have the zone's lock. */
+#define TAKE_MAX	((unsigned int)SUPERFRAME_PAGES)
+
+/* Pages that can't be migrated have no business in a zone of movable ones. */
+static bool may_take(struct zone *zone)
+{
+	return managed_zone(zone) &&
+	       (IS_ENABLED(CONFIG_BALLOON_COMPACTION) || zone_idx(zone) != ZONE_MOVABLE);
+}
 
 /**
  * balloon_take_pages - take base pages of a node
@@ -669,12 +703,12 @@ static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext
 unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
 				unsigned int nr, bool reclaim)
 {
-	const gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_THISNODE | __GFP_NOMEMALLOC |
-			  __GFP_NORETRY | __GFP_NOWARN;
+	const gfp_t gfp = balloon_mapping_gfp_mask() | __GFP_THISNODE |
+			  __GFP_NOMEMALLOC | __GFP_NORETRY | __GFP_NOWARN;
 	struct zone *zones = NODE_DATA(nid)->node_zones;
 	struct balloon_node *bn = balloon_nodes[nid];
 	unsigned long index[HOLE_BLOCKS];
-	unsigned int n = 0, kept = 0, i, nr_blocks;
+	unsigned int n = 0, kept = 0, i, nr_blocks, got;
 	struct page *page;
 	int z;
 
@@ -683,15 +717,20 @@ unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
 			ext[n++] = (struct balloon_extent){ page_to_pfn(page), 0 };
 	} else {
 		for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
-			if (!managed_zone(&zones[z]))
+			if (!may_take(&zones[z]))
 				continue;
 			nr_blocks = fullest_blocks(&bn->zones[z], index, HOLE_BLOCKS);
 			for (i = 0; i < nr_blocks && n < nr; i++)
 				n += take_holes(&zones[z], index[i], ext + n, nr - n);
 		}
-		for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--)
-			if (managed_zone(&zones[z]))
-				n += take_fragments(&zones[z], ext + n, nr - n);
+		for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
+			if (!may_take(&zones[z]))
+				continue;
+			do {
+				got = take_fragments(&zones[z], ext + n, min(nr - n, TAKE_MAX));
+				n += got;
+			} while (got && n < nr);
+		}
 		for (i = 0; i < n; i++)
 			balloon_page_adopt(pfn_to_page(ext[i].pfn));
 	}
@@ -699,7 +738,6 @@ unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
 	for (i = 0; i < n; i++) {
 		page = pfn_to_page(ext[i].pfn);
 		if (balloon_block_reserve(page, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN)) {
-			debug_pagealloc_map_pages(page, 1);
 			put_page(page);
 			continue;
 		}

@@ -21,8 +21,18 @@
 #define RETRY_MIN	1U
 #define RETRY_MAX	32U
 
+/* The worker lets others work, and the system freeze, this often. */
+#define RUN_MAX		HZ
+
 bool balloon_superframe_targets;
 atomic_long_t balloon_retries = ATOMIC_LONG_INIT(0);
+
+/*
+ * One host conversation at a time; protects node->held, and keeps the registered
+ * balloon where it is. Not in struct balloon: migration must be able to let go
+ * of it after the balloon that it found has gone.
+ */
+DEFINE_MUTEX(balloon_host_lock);
 
 /* Protects which balloon is registered. */
 static DEFINE_MUTEX(balloon_mutex);
@@ -34,7 +44,8 @@ static unsigned long node_goal[MAX_NUMNODES];
 /**
  * balloon_current - the balloon that ballooned pages belong to
  *
- * Return: the registered balloon; never NULL while there is a ballooned page.
+ * Return: the registered balloon; NULL if there is none, also where there still
+ * are pages that its host kept. Stays registered under balloon_host_lock.
  */
 struct balloon *balloon_current(void)
 {
@@ -53,7 +64,7 @@ unsigned long balloon_goal(struct balloon *b)
 
 	if (READ_ONCE(balloon_superframe_targets) && !(b->flags & BALLOON_EXACT_TARGET))
 		goal = round_down(goal, SUPERFRAME_PAGES);
-	return goal - min(goal, READ_ONCE(b->oom_deflated));
+	return goal - min_t(unsigned long, goal, atomic_long_read(&b->oom_deflated));
 }
 
 /* A host's answer is input: more than it was asked for can't be true. */
@@ -72,7 +83,7 @@ static unsigned int checked(struct balloon *b, const char *what, long done, unsi
 
 /**
  * balloon_host_inflate - give extents to the host
- * @b: the balloon, with @b->lock held
+ * @b: the balloon, with balloon_host_lock held
  * @ext: extents of one node
  * @nr: how many
  *
@@ -90,7 +101,7 @@ unsigned int balloon_host_inflate(struct balloon *b,
 
 /**
  * balloon_host_deflate - ask for extents back from the host
- * @b: the balloon, with @b->lock held
+ * @b: the balloon, with balloon_host_lock held
  * @ext: extents of one node
  * @nr: how many
  *
@@ -108,7 +119,7 @@ unsigned int balloon_host_deflate(struct balloon *b,
 
 /**
  * balloon_take_back - ask for dequeued extents, and free what the host gives back
- * @b: the balloon, with @b->lock held
+ * @b: the balloon, with balloon_host_lock held
  * @order: their order
  * @ext: extents of one node, from balloon_dequeue_superframes() or
  *	balloon_dequeue_pages()
@@ -131,14 +142,14 @@ unsigned int balloon_take_back(struct balloon *b, unsigned int order,
 		else if (i < done)
 			balloon_free_page(b, page);
 		else
-			balloon_requeue_page(page);
+			balloon_requeue_page(b, page);
 	}
 	return done;
 }
 
 /**
  * balloon_host_update - tell the backend how much the balloon holds
- * @b: the balloon, with @b->lock held
+ * @b: the balloon, with balloon_host_lock held
  * @busy: the worker goes on
  */
 void balloon_host_update(struct balloon *b, bool busy)
@@ -160,6 +171,34 @@ void balloon_kick(struct balloon *b)
 }
 
 /**
+ * balloon_kick_later - have the worker look at things within a second
+ * @b: the balloon
+ *
+ * Unlike balloon_kick(), does not ask a host again that wants to be left alone.
+ *
+ * Context: any.
+ */
+void balloon_kick_later(struct balloon *b)
+{
+	if (!READ_ONCE(b->stopped))
+		queue_delayed_work(system_freezable_wq, &b->work, HZ);
+}
+
+/* What the worker is at is not what is wanted any more, or takes too long. */
+bool balloon_stale(struct balloon *b, int generation)
+{
+	return READ_ONCE(b->stopped) || generation != atomic_read(&b->generation) ||
+	       time_after(jiffies, b->deadline);
+}
+
+static void plan_anew(struct balloon *b)
+{
+	WRITE_ONCE(b->retry_delay, 0);
+	atomic_inc(&b->generation);
+	balloon_kick(b);
+}
+
+/**
  * balloon_replan - a target, a policy or the nodes have changed
  *
  * Context: may sleep.
@@ -167,10 +206,8 @@ void balloon_kick(struct balloon *b)
 void balloon_replan(void)
 {
 	mutex_lock(&balloon_mutex);
-	if (balloon) {
-		atomic_inc(&balloon->generation);
-		balloon_kick(balloon);
-	}
+	if (balloon)
+		plan_anew(balloon);
 	mutex_unlock(&balloon_mutex);
 }
 
@@ -228,11 +265,6 @@ static unsigned long auto_pages(void)
 	return total - min(total, total_held());
 }
 
-static bool stale(struct balloon *b, int generation)
-{
-	return READ_ONCE(b->stopped) || generation != atomic_read(&b->generation);
-}
-
 /*
  * One pass over everything that is not as it should be: inflate first, deflate
  * second, so that a node target that moves while the total stands never gives
@@ -245,7 +277,7 @@ static unsigned long converge(struct balloon *b, int generation)
 	struct balloon_node *bn;
 	int nid, origin;
 
-	mutex_lock(&b->lock);
+	mutex_lock(&balloon_host_lock);
 	balloon_settle_claims();
 	for_each_balloon_node(bn, nid) {
 		/* A node without a target claims nothing, and moves nothing. */
@@ -258,15 +290,15 @@ static unsigned long converge(struct balloon *b, int generation)
 		if (want && have > auto_goal)
 			balloon_adopt(bn, min(want, have - auto_goal));
 	}
-	mutex_unlock(&b->lock);
+	mutex_unlock(&balloon_host_lock);
 
 	for_each_balloon_node(bn, nid) {
 		have = balloon_held(bn);
-		if (have < node_goal[nid] && !stale(b, generation))
+		if (have < node_goal[nid] && !balloon_stale(b, generation))
 			moved += balloon_inflate_around(b, nid, nid, node_goal[nid] - have,
 							generation);
 	}
-	while ((have = auto_pages()) < auto_goal && !stale(b, generation)) {
+	while ((have = auto_pages()) < auto_goal && !balloon_stale(b, generation)) {
 		origin = balloon_next_origin(true, auto_goal - have, &want);
 		got = balloon_inflate_around(b, origin, BALLOON_NO_ORIGIN, want, generation);
 		moved += got;
@@ -276,11 +308,11 @@ static unsigned long converge(struct balloon *b, int generation)
 
 	for_each_balloon_node(bn, nid) {
 		have = balloon_held(bn);
-		if (have > node_goal[nid] && !stale(b, generation))
+		if (have > node_goal[nid] && !balloon_stale(b, generation))
 			moved += balloon_deflate_around(b, nid, nid, have - node_goal[nid],
 							generation);
 	}
-	while ((have = auto_pages()) > auto_goal && !stale(b, generation)) {
+	while ((have = auto_pages()) > auto_goal && !balloon_stale(b, generation)) {
 		origin = balloon_next_origin(false, have - auto_goal, &want);
 		got = balloon_deflate_around(b, origin, BALLOON_NO_ORIGIN, want, generation);
 		moved += got;
@@ -313,13 +345,13 @@ static void balloon_work(struct work_struct *work)
 	/* Until then others may add managed pages: init memory that is freed. */
 	if (!balloon_total())
 		balloon_set_baseline();
-	balloon_coalesce_full();
+	balloon_coalesce_full(b);
+	b->deadline = jiffies + RUN_MAX;
 	moved = converge(b, generation);
 
 	if (READ_ONCE(b->stopped))
 		return;
-	if (stale(b, generation)) {
-		b->retry_delay = 0;
+	if (balloon_stale(b, generation)) {
 		balloon_kick(b);
 		return;
 	}
@@ -334,9 +366,9 @@ static void balloon_work(struct work_struct *work)
 	}
 	trace_balloon_target(balloon_goal(b), balloon_total(), b->retry_delay);
 
-	mutex_lock(&b->lock);
+	mutex_lock(&balloon_host_lock);
 	balloon_host_update(b, false);
-	mutex_unlock(&b->lock);
+	mutex_unlock(&balloon_host_lock);
 }
 
 /**
@@ -351,9 +383,8 @@ static void balloon_work(struct work_struct *work)
 void balloon_set_target(struct balloon *b, unsigned long pages)
 {
 	WRITE_ONCE(b->target, pages);
-	WRITE_ONCE(b->oom_deflated, 0);
-	atomic_inc(&b->generation);
-	balloon_kick(b);
+	atomic_long_set(&b->oom_deflated, 0);
+	plan_anew(b);
 }
 EXPORT_SYMBOL_GPL(balloon_set_target);
 
@@ -363,11 +394,14 @@ static unsigned long deflate_batch(struct balloon *b, int nid, unsigned int orde
 {
 	nr = order ? balloon_dequeue_superframes(nid, ext, nr) :
 		     balloon_dequeue_pages(nid, ext, nr);
-	return nr ? (unsigned long)balloon_take_back(b, order, ext, nr) << order : 0;
+	if (nr)
+		nr = balloon_take_back(b, order, ext, nr);
+	balloon_stat_add(nid, BALLOON_DEFLATE_LOCAL, (long)nr << order);
+	return (unsigned long)nr << order;
 }
 
 /* Extents that fit on the stack. */
-#define OOM_BATCH	64U
+#define OOM_BATCH	32U
 
 /**
  * balloon_deflate_oom - give pages back to a guest that runs out of memory
@@ -385,9 +419,9 @@ unsigned long balloon_deflate_oom(struct balloon *b, unsigned long pages)
 	unsigned long done = 0, got;
 	int nid;
 
-	mutex_lock(&b->lock);
+	mutex_lock(&balloon_host_lock);
 	for_each_online_node(nid) {
-		while (done < pages) {
+		while (done < pages && !b->suspended) {
 			got = deflate_batch(b, nid, 0, ext, min(pages - done, OOM_BATCH));
 			if (!got)
 				got = deflate_batch(b, nid, SUPERFRAME_ORDER, ext,
@@ -398,9 +432,13 @@ unsigned long balloon_deflate_oom(struct balloon *b, unsigned long pages)
 			done += got;
 		}
 	}
-	WRITE_ONCE(b->oom_deflated, b->oom_deflated + done);
-	balloon_host_update(b, true);
-	mutex_unlock(&b->lock);
+	if (done) {
+		/* The worker may be inflating: its plan is not what is wanted now. */
+		atomic_long_add(done, &b->oom_deflated);
+		atomic_inc(&b->generation);
+		balloon_host_update(b, true);
+	}
+	mutex_unlock(&balloon_host_lock);
 	return done;
 }
 EXPORT_SYMBOL_GPL(balloon_deflate_oom);
@@ -429,11 +467,11 @@ void balloon_suspend(struct balloon *b)
 	while ((left = balloon_total())) {
 		moved = 0;
 		for_each_online_node(nid) {
-			mutex_lock(&b->lock);
+			mutex_lock(&balloon_host_lock);
 			moved += deflate_batch(b, nid, 0, b->ext, BALLOON_BATCH_PAGES);
 			moved += deflate_batch(b, nid, SUPERFRAME_ORDER, b->ext,
 					       BALLOON_BATCH_SUPERFRAMES);
-			mutex_unlock(&b->lock);
+			mutex_unlock(&balloon_host_lock);
 		}
 		if (moved) {
 			tries = 0;
@@ -447,12 +485,13 @@ void balloon_suspend(struct balloon *b)
 		msleep(10);
 	}
 
-	mutex_lock(&b->lock);
+	mutex_lock(&balloon_host_lock);
 	for_each_balloon_node(bn, nid)
 		if (bn->held)
 			memset(bn->held, 0, nr_node_ids * sizeof(*bn->held));
 	balloon_host_update(b, false);
-	mutex_unlock(&b->lock);
+	b->suspended = true;
+	mutex_unlock(&balloon_host_lock);
 }
 EXPORT_SYMBOL_GPL(balloon_suspend);
 
@@ -464,6 +503,9 @@ EXPORT_SYMBOL_GPL(balloon_suspend);
  */
 void balloon_resume(struct balloon *b)
 {
+	mutex_lock(&balloon_host_lock);
+	b->suspended = false;
+	mutex_unlock(&balloon_host_lock);
 	WRITE_ONCE(b->stopped, false);
 	balloon_kick(b);
 }
@@ -489,7 +531,6 @@ int balloon_register(struct balloon *b)
 				sizeof(*b->ext), GFP_KERNEL);
 	if (!b->ext)
 		return -ENOMEM;
-	mutex_init(&b->lock);
 	INIT_DELAYED_WORK(&b->work, balloon_work);
 
 	mutex_lock(&balloon_mutex);
@@ -517,7 +558,9 @@ void balloon_unregister(struct balloon *b)
 {
 	balloon_suspend(b);
 	mutex_lock(&balloon_mutex);
+	mutex_lock(&balloon_host_lock);
 	WRITE_ONCE(balloon, NULL);
+	mutex_unlock(&balloon_host_lock);
 	mutex_unlock(&balloon_mutex);
 	/* Nobody kicks it any more, now that it can't be found. */
 	cancel_delayed_work_sync(&b->work);

@@ -54,7 +54,7 @@ static void check_zone(struct seq_file *m, int nid, struct zone *zone,
 
 			if (block->nr != weight)
 				complain(m, nid, zone, "pages of a block", block->nr, weight);
-			if (block->nr * BALLOON_NR_BUCKETS / (SUPERFRAME_PAGES + 1) != i)
+			if (balloon_bucket(block->nr) != i)
 				complain(m, nid, zone, "bucket of a block", i, block->nr);
 			for_each_set_bit(bit, block->map, SUPERFRAME_PAGES) {
 				struct page *page = pfn_to_page((block->index << SUPERFRAME_ORDER) + bit);

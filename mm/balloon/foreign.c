@@ -7,6 +7,7 @@
 #define pr_fmt(fmt) "balloon: " fmt
 
 #include <linux/export.h>
+#include <linux/kasan.h>
 #include <linux/mm.h>
 #include <linux/vmstat.h>
 
@@ -26,10 +27,12 @@ static void lend(struct page *page)
 	spin_unlock_irqrestore(&bz->lock, flags);
 	/* What is left of a movable page would confuse who maps it. */
 	page->mapping = NULL;
+	/* It was never allocated, but now it is used. */
+	kasan_unpoison_pages(page, 0, false);
 	__ClearPageOffline(page);
 }
 
-static void reclaim_lent(struct page *page)
+static void reclaim_lent(struct balloon *b, struct page *page)
 {
 	struct balloon_zone *bz = balloon_page_bz(page);
 	unsigned long flags;
@@ -41,7 +44,7 @@ static void reclaim_lent(struct page *page)
 	bz->partial_away++;
 	mod_node_page_state(page_pgdat(page), NR_BALLOON_PAGES, 1);
 	spin_unlock_irqrestore(&bz->lock, flags);
-	balloon_requeue_page(page);
+	balloon_requeue_page(b, page);
 }
 
 /**
@@ -62,24 +65,24 @@ int balloon_lend(struct balloon *b, struct page **pages, unsigned int nr)
 	unsigned int n = 0;
 	int nid;
 
-	mutex_lock(&b->lock);
+	mutex_lock(&balloon_host_lock);
 	for_each_online_node(nid) {
 		while (n < nr) {
 			if (!balloon_dequeue_pages(nid, &ext, 1)) {
 				/* Splitting allocates: not under the mutex. */
-				mutex_unlock(&b->lock);
+				mutex_unlock(&balloon_host_lock);
 				if (!balloon_split_superframe(nid)) {
-					mutex_lock(&b->lock);
+					mutex_lock(&balloon_host_lock);
 					break;
 				}
-				mutex_lock(&b->lock);
+				mutex_lock(&balloon_host_lock);
 				continue;
 			}
 			pages[n] = pfn_to_page(ext.pfn);
 			lend(pages[n++]);
 		}
 	}
-	mutex_unlock(&b->lock);
+	mutex_unlock(&balloon_host_lock);
 	return n;
 }
 EXPORT_SYMBOL_GPL(balloon_lend);
@@ -105,7 +108,7 @@ void balloon_reclaim_lent(struct balloon *b, struct page **pages, unsigned int n
 			pr_warn_ratelimited("%s: page 0x%lx stays lent\n", b->name,
 					    page_to_pfn(pages[i]));
 		else
-			reclaim_lent(pages[i]);
+			reclaim_lent(b, pages[i]);
 	}
 	/* They may be more than the target now. */
 	balloon_kick(b);

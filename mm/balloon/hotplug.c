@@ -15,8 +15,6 @@ static int update_nodes(void)
 	int nid;
 
 	for_each_online_node(nid) {
-		if (balloon_nodes[nid])
-			continue;
 		if (!balloon_node_add(nid))
 			return -ENOMEM;
 		balloon_sysfs_add_node(nid);
@@ -27,11 +25,28 @@ static int update_nodes(void)
 /* Called under mem_hotplug_lock: one at a time. */
 static int memory_callback(struct notifier_block *nb, unsigned long action, void *arg)
 {
-	if (action != MEM_ONLINE && action != MEM_OFFLINE)
-		return NOTIFY_OK;
+	const struct memory_notify *mn = arg;
+	int nid = mn->status_change_nid;
 
-	if (update_nodes())
+	switch (action) {
+	case MEM_GOING_OFFLINE:
+		if (!balloon_split_range(page_to_nid(pfn_to_page(mn->start_pfn)), mn->start_pfn,
+					 mn->start_pfn + mn->nr_pages))
+			return notifier_from_errno(-ENOMEM);
+		return NOTIFY_OK;
+	case MEM_ONLINE:
+	case MEM_OFFLINE:
+		break;
+	default:
+		return NOTIFY_OK;
+	}
+
+	/* Only the first memory of a node, and its last, change the rings. */
+	if (nid != NUMA_NO_NODE && update_nodes())
 		pr_warn("no memory to follow a change of nodes\n");
+	/* What was wanted on behalf of a node ends with it. */
+	if (nid != NUMA_NO_NODE && action == MEM_OFFLINE && balloon_nodes[nid])
+		WRITE_ONCE(balloon_nodes[nid]->target, BALLOON_TARGET_AUTO);
 	balloon_set_baseline();
 	balloon_replan();
 	return NOTIFY_OK;

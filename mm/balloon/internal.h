@@ -3,7 +3,7 @@
  * NUMA-aware memory ballooning: what the files of mm/balloon/ share.
  *
  * Locks, outermost first:
- *   balloon->lock (mutex)	one host conversation at a time, and the pages
+ *   balloon_host_lock (mutex)	one host conversation at a time, and the pages
  *				held on behalf of each origin. Only try-locked
  *				in migration.
  *   page lock			of a base page that is put on or taken off a map.
@@ -22,6 +22,7 @@
 #include <linux/bitmap.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/nodemask.h>
 #include <linux/spinlock.h>
 
@@ -40,8 +41,9 @@
 #define BALLOON_BATCH_SUPERFRAMES	128U
 #define BALLOON_BATCH_PAGES		1024U
 
-/* Partial blocks are kept by sixteenths of their fullness. */
-#define BALLOON_NR_BUCKETS	16
+/* Partial blocks are kept by sixteenths of their fullness, full ones apart. */
+#define BALLOON_NR_BUCKETS	17
+#define BALLOON_FULL_BUCKET	(BALLOON_NR_BUCKETS - 1)
 
 /**
  * struct balloon_block - a 2M block some of whose base pages are ballooned
@@ -110,12 +112,15 @@ enum balloon_stat {
 
 /**
  * struct balloon_rings - the nodes with memory around one node, nearest first
+ * @rcu: they are read under RCU
  * @nid: the node in the middle
  * @nr: how many nodes
- * @node: their numbers; nodes of one distance, a ring, are neighbours
- * @distance: and their distances from the node in the middle
+ * @node: they; nodes of one distance, a ring, are neighbours
+ * @node.nid: a node's number
+ * @node.distance: and its distance from the node in the middle
  */
 struct balloon_rings {
+	struct rcu_head rcu;
 	int nid;
 	unsigned int nr;
 	struct {
@@ -162,11 +167,14 @@ struct balloon_share {
 enum balloon_policy { BALLOON_BALANCE, BALLOON_LOCAL, NR_BALLOON_POLICIES };
 
 /* core.c */
+extern struct mutex balloon_host_lock;
 extern bool balloon_superframe_targets;
 extern atomic_long_t balloon_retries;
 struct balloon *balloon_current(void);
 void balloon_kick(struct balloon *b);
+void balloon_kick_later(struct balloon *b);
 void balloon_replan(void);
+bool balloon_stale(struct balloon *b, int generation);
 unsigned long balloon_goal(struct balloon *b);
 unsigned long balloon_host_target(void);
 unsigned int balloon_host_inflate(struct balloon *b,
@@ -222,10 +230,9 @@ static inline void balloon_stat_add(int nid, enum balloon_stat item, long n)
 }
 
 #define for_each_balloon_node(bn, nid)					\
-	for_each_online_node(nid)					\
-		if (!((bn) = READ_ONCE(balloon_nodes[nid])))		\
-			continue;					\
-		else
+	for ((nid) = 0; (nid) < nr_node_ids; (nid)++)			\
+		if (!((bn) = READ_ONCE(balloon_nodes[nid]))) {		\
+		} else
 
 /* superframe.c */
 unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
@@ -237,9 +244,16 @@ unsigned int balloon_dequeue_superframes(int nid, struct balloon_extent *ext,
 void balloon_requeue_superframe(struct page *head);
 void balloon_free_superframe(struct balloon *b, struct page *head);
 bool balloon_split_superframe(int nid);
-void balloon_coalesce(struct balloon_zone *bz, unsigned long index);
+bool balloon_split_range(int nid, unsigned long start_pfn, unsigned long end_pfn);
+void balloon_coalesce(struct balloon *b, struct balloon_zone *bz,
+		      unsigned long index);
 
 /* block.c */
+static inline unsigned int balloon_bucket(unsigned int nr)
+{
+	return nr * BALLOON_FULL_BUCKET / SUPERFRAME_PAGES;
+}
+
 int balloon_block_reserve(struct page *page, gfp_t gfp);
 void balloon_block_cancel(struct page *page);
 void balloon_block_fill(struct page *head);
@@ -250,8 +264,8 @@ void balloon_page_set_movable(struct page *page);
 void balloon_page_clear_movable(struct page *page);
 bool balloon_page_arrives(struct balloon *b, struct page *page);
 void balloon_queue_page(struct balloon *b, struct page *page);
-void balloon_requeue_page(struct page *page);
-void balloon_coalesce_full(void);
+void balloon_requeue_page(struct balloon *b, struct page *page);
+void balloon_coalesce_full(struct balloon *b);
 unsigned int balloon_dequeue_pages(int nid, struct balloon_extent *ext,
 				   unsigned int nr);
 void balloon_page_leaves(struct balloon *b, struct page *page);

@@ -32,7 +32,7 @@ static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 {
 	struct balloon_extent in = { page_to_pfn(dst), 0 };
 	struct balloon_extent out = { page_to_pfn(src), 0 };
-	struct balloon *b = balloon_current();
+	struct balloon *b;
 	bool full;
 	int err;
 
@@ -40,8 +40,15 @@ static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 	 * The worker may wait for this very page, or be the one that caused
 	 * the compaction: come again later.
 	 */
-	if (!mutex_trylock(&b->lock))
+	if (!mutex_trylock(&balloon_host_lock))
 		return -EAGAIN;
+
+	/* Its host kept the page when the device went. */
+	b = balloon_current();
+	if (!b || b->suspended) {
+		err = -EBUSY;
+		goto unlock;
+	}
 
 	err = balloon_block_reserve(dst, GFP_NOWAIT | __GFP_NOWARN);
 	if (err)
@@ -64,21 +71,21 @@ static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 	if (balloon_host_deflate(b, &out, 1) != 1) {
 		/* Not -EAGAIN: @dst can't be tried again. */
 		err = -EBUSY;
-		balloon_kick(b);
+		balloon_kick_later(b);
 		goto unlock;
 	}
 	balloon_page_clear_movable(src);
 	balloon_page_leaves(b, src);
 	put_page(src);		/* the balloon's */
 
-	__count_vm_event(BALLOON_MIGRATE);
+	count_vm_event(BALLOON_MIGRATE);
 	balloon_stat_add(page_to_nid(dst), BALLOON_STAT_MIGRATE, 1);
 	trace_balloon_migrate(page_to_nid(src), page_to_nid(dst), out.pfn, in.pfn);
 	if (full)
-		balloon_kick(b);
+		balloon_kick_later(b);
 	err = MIGRATEPAGE_SUCCESS;
 unlock:
-	mutex_unlock(&b->lock);
+	mutex_unlock(&balloon_host_lock);
 	return err;
 }
 

@@ -95,10 +95,8 @@ int balloon_rings_update(void)
 		if (!new)
 			return -ENOMEM;
 		old = rcu_replace_pointer(bn->rings, new, true);
-		if (old) {
-			synchronize_rcu();
-			kfree(old);
-		}
+		if (old)
+			kfree_rcu(old, rcu);
 	}
 	return 0;
 }

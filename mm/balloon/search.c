@@ -26,15 +26,15 @@ struct search {
 	int generation;
 	unsigned long want;
 	unsigned long done;
-	/* The host took or gave less than it was asked to. */
+	/* The host took less than it was given: it will not on other nodes. */
 	bool refused;
 	nodemask_t exhausted;
 };
 
 static bool search_over(struct search *s)
 {
-	return s->done >= s->want || s->refused || READ_ONCE(s->b->stopped) ||
-	       s->generation != atomic_read(&s->b->generation);
+	return s->done >= s->want || s->refused ||
+	       balloon_stale(s->b, s->generation);
 }
 
 /**
@@ -92,14 +92,15 @@ unsigned long balloon_unclaimed(int nid)
 /**
  * balloon_settle_claims - forget claims on pages that are no longer there
  *
- * Migration across nodes moves pages that were counted for an origin.
+ * Migration across nodes moves pages that were counted for an origin, and a
+ * node may have gone with its pages.
  */
 void balloon_settle_claims(void)
 {
 	struct balloon_node *bn;
 	int origin, nid;
 
-	for_each_online_node(nid) {
+	for (nid = 0; nid < nr_node_ids; nid++) {
 		unsigned long sum = claimed(nid), pages = deflatable(nid), cut;
 
 		if (sum <= pages)
@@ -154,7 +155,7 @@ void balloon_adopt(struct balloon_node *origin, unsigned long want)
 	}
 }
 
-static void count(struct search *s, int nid, enum balloon_stat local, long pages)
+static void account(struct search *s, int nid, enum balloon_stat local, long pages)
 {
 	balloon_stat_add(nid, local + (nid != s->origin), abs(pages));
 	if (s->owner != BALLOON_NO_ORIGIN)
@@ -177,7 +178,7 @@ static unsigned long give(struct search *s, int nid, unsigned int order, unsigne
 	/* Neighbours side by side: a backend may make one range of them. */
 	sort(ext, nr, sizeof(*ext), cmp_pfn, NULL);
 
-	mutex_lock(&s->b->lock);
+	mutex_lock(&balloon_host_lock);
 	done = balloon_host_inflate(s->b, ext, nr);
 	for (i = 0; i < done; i++) {
 		struct page *page = pfn_to_page(ext[i].pfn);
@@ -187,9 +188,9 @@ static unsigned long give(struct search *s, int nid, unsigned int order, unsigne
 		else
 			balloon_queue_page(s->b, page);
 	}
-	count(s, nid, BALLOON_INFLATE_LOCAL, (long)done << order);
+	account(s, nid, BALLOON_INFLATE_LOCAL, (long)done << order);
 	balloon_host_update(s->b, true);
-	mutex_unlock(&s->b->lock);
+	mutex_unlock(&balloon_host_lock);
 
 	for (i = done; i < nr; i++) {
 		struct page *page = pfn_to_page(ext[i].pfn);
@@ -211,13 +212,12 @@ static unsigned long get_back(struct search *s, int nid, unsigned int order, uns
 {
 	unsigned int done;
 
-	mutex_lock(&s->b->lock);
+	mutex_lock(&balloon_host_lock);
 	done = balloon_take_back(s->b, order, s->b->ext, nr);
-	count(s, nid, BALLOON_DEFLATE_LOCAL, -((long)done << order));
+	account(s, nid, BALLOON_DEFLATE_LOCAL, -((long)done << order));
 	balloon_host_update(s->b, true);
-	mutex_unlock(&s->b->lock);
+	mutex_unlock(&balloon_host_lock);
 
-	s->refused = done < nr;
 	s->done += (unsigned long)done << order;
 	trace_balloon_deflate(nid, s->origin, order, (unsigned long)nr << order,
 			      (unsigned long)done << order);
@@ -332,6 +332,14 @@ static unsigned long always(struct search *s, int nid)
 	return node_isset(nid, node_states[N_MEMORY]) ? s->want - s->done : 0;
 }
 
+/* A node may be online, with a cpu and without memory, and nobody was told. */
+static int local_node(void)
+{
+	int nid = numa_mem_id();
+
+	return balloon_nodes[nid] ? nid : first_memory_node;
+}
+
 /**
  * balloon_next_origin - where a plain host target goes on, and how far
  * @inflate: direction
@@ -342,13 +350,22 @@ static unsigned long always(struct search *s, int nid)
  */
 int balloon_next_origin(bool inflate, unsigned long want, unsigned long *quota)
 {
+	unsigned long partial = balloon_total_partial();
 	struct balloon_node *bn;
 	unsigned int nr = 0;
 	int nid, pick;
 
 	*quota = want;
+	/* What fits into the partial block goes there: one is enough. */
+	if (inflate && partial && want + partial < SUPERFRAME_PAGES) {
+		for_each_balloon_node(bn, nid) {
+			balloon_node_count(nid, NULL, &partial, NULL);
+			if (partial)
+				return nid;
+		}
+	}
 	if (READ_ONCE(balloon_policy) == BALLOON_LOCAL)
-		return numa_mem_id();
+		return local_node();
 
 	for_each_balloon_node(bn, nid) {
 		unsigned long free = balloon_node_free(nid);
@@ -362,7 +379,7 @@ int balloon_next_origin(bool inflate, unsigned long want, unsigned long *quota)
 	}
 	pick = balloon_pick(shares, nr, inflate);
 	if (pick < 0)
-		return numa_mem_id();
+		return local_node();
 	*quota = balloon_quota(shares, nr, pick, want, inflate);
 	return shares[pick].nid;
 }
@@ -410,31 +427,32 @@ unsigned long balloon_inflate_around(struct balloon *b, int origin, int owner,
 
 static void deflate_pages(struct search *s, int nid, unsigned long pages)
 {
-	unsigned int got;
+	unsigned int nr, got = 0;
 
-	while (pages && !search_over(s)) {
-		got = balloon_dequeue_pages(nid, s->b->ext,
-					    min(pages, BALLOON_BATCH_PAGES));
-		if (!got)
+	/* A host that has no memory left behind this node may have it elsewhere. */
+	for (nr = 0; pages && got == nr && !search_over(s); pages -= got) {
+		nr = balloon_dequeue_pages(nid, s->b->ext,
+					   min(pages, BALLOON_BATCH_PAGES));
+		if (!nr)
 			return;
-		pages -= get_back(s, nid, 0, got);
+		got = get_back(s, nid, 0, nr);
 	}
 }
 
 /* Base pages first, then whole superframes. */
 static void deflate_whole(struct search *s, int nid, unsigned long pages)
 {
-	unsigned long done = s->done, nr;
-	unsigned int got;
+	unsigned long done = s->done, left;
+	unsigned int nr, got = 0;
 
 	deflate_pages(s, nid, pages);
-	nr = (pages - (s->done - done)) / SUPERFRAME_PAGES;
-	while (nr && !search_over(s)) {
-		got = balloon_dequeue_superframes(nid, s->b->ext,
-						  min(nr, BALLOON_BATCH_SUPERFRAMES));
-		if (!got)
+	left = (pages - (s->done - done)) / SUPERFRAME_PAGES;
+	for (nr = 0; left && got == nr && !search_over(s); left -= got) {
+		nr = balloon_dequeue_superframes(nid, s->b->ext,
+						 min(left, BALLOON_BATCH_SUPERFRAMES));
+		if (!nr)
 			return;
-		nr -= get_back(s, nid, SUPERFRAME_ORDER, got);
+		got = get_back(s, nid, SUPERFRAME_ORDER, nr);
 	}
 }
 

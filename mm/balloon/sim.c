@@ -15,7 +15,7 @@
  *   target		base pages that the host wants
  *   free		"NODE PAGES": what the host can give back on a node; one
  *			line a node, "max" for any amount
- *   refuse_inflate	so many calls take nothing
+ *   refuse_inflate	so many calls take nothing; 4294967295: for ever
  *   refuse_deflate	so many calls give nothing
  *   fail		so many calls return -EIO
  *   short		at most so many extents a call; 0: any number
@@ -107,6 +107,8 @@ static long sim_inflate(struct balloon *b, const struct balloon_extent *ext, uns
 		return -EIO;
 	if (spoilt(&refuse_inflate))
 		return 0;
+	if (ext->order > b->max_order)
+		violation("comes in an extent too large", ext->pfn);
 	for (i = 0; i < n; i++) {
 		for (pfn = ext[i].pfn; pfn < ext[i].pfn + (1UL << ext[i].order); pfn++) {
 			if (pfn >= nr_frames || __test_and_set_bit(pfn, frames)) {
@@ -132,6 +134,8 @@ static long sim_deflate(struct balloon *b, const struct balloon_extent *ext, uns
 		return -EIO;
 	if (spoilt(&refuse_deflate))
 		return 0;
+	if (ext->order > b->max_order)
+		violation("is wanted in an extent too large", ext->pfn);
 	for (i = 0; i < n; i++) {
 		u64 *avail = &host_free[page_to_nid(pfn_to_page(ext[i].pfn))];
 

@@ -17,6 +17,7 @@
 #include <linux/vmstat.h>
 
 #include "../internal.h"
+#include "../page_reporting.h"
 #include "internal.h"
 
 #define CREATE_TRACE_POINTS
@@ -112,9 +113,10 @@ unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
 	for (i = 0; i < n; i++) {
 		struct page *head = pfn_to_page(ext[i].pfn);
 
+		/* First: offline without a reference is left to offlining. */
+		set_page_refcounted(head);
 		for (j = 0; j < SUPERFRAME_PAGES; j++)
 			__SetPageOffline(head + j);
-		set_page_refcounted(head);
 	}
 	page_offline_end();
 	return n;
@@ -130,12 +132,23 @@ void balloon_put_superframe(struct page *head)
 {
 	struct zone *zone = page_zone(head);
 	unsigned long i, flags;
+	bool touched = want_init_on_free() || page_poisoning_enabled_static();
 
 	for (i = 0; i < SUPERFRAME_PAGES; i++)
 		__ClearPageOffline(head + i);
 
+	/*
+	 * A scanner may have a reference for a moment. Its put then frees the
+	 * head, and this the rest.
+	 */
+	if (!page_ref_freeze(head, 1)) {
+		debug_pagealloc_map_pages(head, SUPERFRAME_PAGES);
+		__free_pages(head, SUPERFRAME_ORDER);
+		return;
+	}
+
 	/* What the host hands back is not what the allocator left in it. */
-	if (want_init_on_free() || page_poisoning_enabled_static()) {
+	if (touched) {
 		debug_pagealloc_map_pages(head, SUPERFRAME_PAGES);
 		if (want_init_on_free())
 			for (i = 0; i < SUPERFRAME_PAGES; i++)
@@ -144,16 +157,11 @@ void balloon_put_superframe(struct page *head)
 		debug_pagealloc_unmap_pages(head, SUPERFRAME_PAGES);
 	}
 
-	/*
-	 * A scanner may have a reference for a moment. Its put then frees the
-	 * head, and this the rest.
-	 */
-	if (!page_ref_freeze(head, 1)) {
-		__free_pages(head, SUPERFRAME_ORDER);
-		return;
-	}
 	spin_lock_irqsave(&zone->lock, flags);
 	__putback_isolated_page(head, SUPERFRAME_ORDER, get_pageblock_migratetype(head));
+	/* The host has what is not touched; the rest is news to it. */
+	if (touched)
+		page_reporting_notify_free(SUPERFRAME_ORDER);
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
@@ -248,26 +256,12 @@ void balloon_free_superframe(struct balloon *b, struct page *head)
 	balloon_put_superframe(head);
 }
 
-/**
- * balloon_split_superframe - make a superframe of a node a block of base pages
- * @nid: the node
- *
- * Its pages become movable one by one. Their number does not change.
- *
- * Context: may sleep and allocate.
- * Return: whether one was split; not where the node has none, or there is no
- * memory to describe the block.
- */
-bool balloon_split_superframe(int nid)
+/* Make a dequeued superframe a block, or queue it again. */
+static bool split(struct page *head)
 {
-	struct balloon_extent ext;
-	struct page *head;
+	int nid = page_to_nid(head);
 	unsigned long i;
 
-	if (!balloon_dequeue_superframes(nid, &ext, 1))
-		return false;
-
-	head = pfn_to_page(ext.pfn);
 	if (balloon_block_reserve(head, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN)) {
 		balloon_requeue_superframe(head);
 		return false;
@@ -283,31 +277,95 @@ bool balloon_split_superframe(int nid)
 	}
 	balloon_block_fill(head);
 	balloon_stat_add(nid, BALLOON_SPLIT, 1);
-	trace_balloon_split(nid, ext.pfn);
+	trace_balloon_split(nid, page_to_pfn(head));
+	return true;
+}
+
+/**
+ * balloon_split_superframe - make a superframe of a node a block of base pages
+ * @nid: the node
+ *
+ * Its pages become movable one by one. Their number does not change.
+ *
+ * Context: may sleep and allocate.
+ * Return: whether one was split; not where the node has none, or there is no
+ * memory to describe the block.
+ */
+bool balloon_split_superframe(int nid)
+{
+	struct balloon_extent ext;
+
+	return balloon_dequeue_superframes(nid, &ext, 1) && split(pfn_to_page(ext.pfn));
+}
+
+/* Take a superframe that lies in a range off its queue. */
+static struct page *dequeue_range(struct balloon_zone *bz, unsigned long start_pfn,
+				  unsigned long end_pfn)
+{
+	struct page *head, *found = NULL;
+
+	spin_lock_irq(&bz->lock);
+	list_for_each_entry(head, &bz->superframes, lru) {
+		if (page_to_pfn(head) < start_pfn || page_to_pfn(head) >= end_pfn)
+			continue;
+		list_del(&head->lru);
+		bz->superframes_away++;
+		found = head;
+		break;
+	}
+	spin_unlock_irq(&bz->lock);
+	return found;
+}
+
+/**
+ * balloon_split_range - make all superframes of a range movable
+ * @nid: the range's node
+ * @start_pfn: its first page frame
+ * @end_pfn: the one after its last
+ *
+ * For memory that is about to be offlined: base pages migrate.
+ *
+ * Context: may sleep and allocate.
+ * Return: false if there was no memory for it.
+ */
+bool balloon_split_range(int nid, unsigned long start_pfn, unsigned long end_pfn)
+{
+	struct balloon_node *bn = balloon_nodes[nid];
+	struct page *head;
+	int z;
+
+	for (z = 0; bn && z < MAX_NR_ZONES; z++)
+		while ((head = dequeue_range(&bn->zones[z], start_pfn, end_pfn)))
+			if (!split(head))
+				return false;
 	return true;
 }
 
 /**
  * balloon_coalesce - make a full block a superframe
+ * @b: the balloon
  * @bz: the block's zone
  * @index: pfn >> SUPERFRAME_ORDER of the block
  *
  * Nothing happens where the block is not full, or where one of its pages is in
- * use by somebody who looks at it (compaction, isolation): the next page that
- * arrives in the block tries again.
+ * use by somebody who looks at it (compaction, isolation): balloon_coalesce_full()
+ * tries again.
  *
  * Context: process context, no page of the block locked by the caller.
  */
-void balloon_coalesce(struct balloon_zone *bz, unsigned long index)
+void balloon_coalesce(struct balloon *b, struct balloon_zone *bz, unsigned long index)
 {
-	struct page *head = balloon_block_claim(bz, index);
+	struct page *head;
 	unsigned long i;
 
+	/* The host could not be asked for it back. */
+	if (b->max_order < SUPERFRAME_ORDER)
+		return;
+	head = balloon_block_claim(bz, index);
 	if (!head)
 		return;
 	for (i = 0; i < SUPERFRAME_PAGES; i++)
 		balloon_page_disown(head + i);
-	set_page_refcounted(head);
 	balloon_requeue_superframe(head);
 	balloon_stat_add(page_to_nid(head), BALLOON_COALESCE, 1);
 	trace_balloon_coalesce(page_to_nid(head), page_to_pfn(head));

@@ -38,6 +38,7 @@ int balloon_parse_target(const char *buf, unsigned long present,
 	return 0;
 }
 
+#ifdef CONFIG_NUMA
 static unsigned long present_pages(void)
 {
 	unsigned long pages = 0;
@@ -48,7 +49,6 @@ static unsigned long present_pages(void)
 	return pages;
 }
 
-#ifdef CONFIG_NUMA
 static ssize_t nr_pages_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%lu\n", balloon_node_count(dev->id, NULL, NULL, NULL) +
@@ -189,15 +189,19 @@ static const struct attribute_group node_group = {
  * balloon_sysfs_add_node - make nodeN/balloon/
  * @nid: a node that balloon_node_add() has prepared
  *
- * It goes away with the node's device.
+ * It goes away with the node's device, and may have to be made again.
  *
  * Context: may sleep.
  */
 void balloon_sysfs_add_node(int nid)
 {
 	struct node *node = node_devices[nid];
+	struct kernfs_node *kn;
 
-	if (!node || sysfs_create_group(&node->dev.kobj, &node_group))
+	kn = node ? kernfs_find_and_get(node->dev.kobj.sd, node_group.name) : NULL;
+	if (kn)
+		kernfs_put(kn);
+	else if (!node || sysfs_create_group(&node->dev.kobj, &node_group))
 		pr_warn("node %d: no files in sysfs\n", nid);
 }
 #else

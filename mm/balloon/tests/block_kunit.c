@@ -32,7 +32,7 @@ static void expect_block(struct kunit *test, struct page *head, unsigned int nr,
 	KUNIT_ASSERT_NOT_NULL(test, block);
 	KUNIT_EXPECT_EQ(test, block->nr, nr);
 	KUNIT_EXPECT_EQ(test, block->away, away);
-	KUNIT_EXPECT_EQ(test, bucket, nr * BALLOON_NR_BUCKETS / (SUPERFRAME_PAGES + 1));
+	KUNIT_EXPECT_EQ(test, bucket, balloon_bucket(nr));
 }
 
 /* Nothing of @head's pages tells of the balloon any more. */
@@ -256,7 +256,7 @@ static void block_requeue(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, 60), 60);
 	expect_block(test, head, 40, 60);
 	for (i = 0; i < 60; i++)
-		balloon_requeue_page(pfn_to_page(t->ext[i].pfn));
+		balloon_requeue_page(&t->b, pfn_to_page(t->ext[i].pfn));
 	expect_block(test, head, 100, 0);
 	expect_pages(test, 0, 100, 0);
 	free_pages_of(test, 100);
@@ -267,9 +267,9 @@ static void block_requeue(struct kunit *test)
 			SUPERFRAME_PAGES);
 	expect_block(test, head, 0, SUPERFRAME_PAGES);
 	for (i = 0; i < SUPERFRAME_PAGES - 1; i++)
-		balloon_requeue_page(pfn_to_page(t->ext[i].pfn));
+		balloon_requeue_page(&t->b, pfn_to_page(t->ext[i].pfn));
 	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_COALESCE), coalesced + 1);
-	balloon_requeue_page(pfn_to_page(t->ext[i].pfn));
+	balloon_requeue_page(&t->b, pfn_to_page(t->ext[i].pfn));
 	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_COALESCE), coalesced + 2);
 	expect_pages(test, 1, 0, 0);
 	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
@@ -368,15 +368,15 @@ static void block_busy(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, balloon_split_superframe(t->nid));
 
 	lock_page(page);
-	balloon_coalesce(bz, index);
-	balloon_coalesce_full();
+	balloon_coalesce(&t->b, bz, index);
+	balloon_coalesce_full(&t->b);
 	unlock_page(page);
 	expect_block(test, head, SUPERFRAME_PAGES, 0);
 	expect_pages(test, 0, SUPERFRAME_PAGES, 0);
 
 	get_page(page);
-	balloon_coalesce(bz, index);
-	balloon_coalesce_full();
+	balloon_coalesce(&t->b, bz, index);
+	balloon_coalesce_full(&t->b);
 	put_page(page);
 	expect_block(test, head, SUPERFRAME_PAGES, 0);
 	expect_pages(test, 0, SUPERFRAME_PAGES, 0);
@@ -389,14 +389,14 @@ static void block_busy(struct kunit *test)
 	unlock_page(page);
 	expect_block(test, head, 1, SUPERFRAME_PAGES - 1);
 	for (unsigned int i = 0; i < SUPERFRAME_PAGES - 1; i++)
-		balloon_requeue_page(pfn_to_page(t->ext[i].pfn));
+		balloon_requeue_page(&t->b, pfn_to_page(t->ext[i].pfn));
 	expect_pages(test, 1, 0, 0);
 
 	KUNIT_ASSERT_TRUE(test, balloon_split_superframe(t->nid));
-	balloon_coalesce_full();
+	balloon_coalesce_full(&t->b);
 	expect_pages(test, 1, 0, 0);
 	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_COALESCE), coalesced + 2);
-	balloon_coalesce(bz, index);
+	balloon_coalesce(&t->b, bz, index);
 	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_COALESCE), coalesced + 2);
 
 	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
@@ -490,7 +490,7 @@ static void block_random(struct kunit *test)
 					balloon_free_page(&t->b, pfn_to_page(t->ext[i].pfn));
 					partial--;
 				} else {
-					balloon_requeue_page(pfn_to_page(t->ext[i].pfn));
+					balloon_requeue_page(&t->b, pfn_to_page(t->ext[i].pfn));
 				}
 			}
 			break;
@@ -501,7 +501,7 @@ static void block_random(struct kunit *test)
 			}
 			break;
 		case 4:
-			balloon_coalesce_full();
+			balloon_coalesce_full(&t->b);
 			break;
 		}
 		/* What coalesced only the counters know; their sum is ours. */

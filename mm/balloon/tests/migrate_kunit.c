@@ -156,9 +156,9 @@ static void migrate_contended(struct kunit *test)
 	struct test_balloon *t = test->priv;
 	struct page *head = fill_block(test, 3);
 
-	mutex_lock(&t->b.lock);
+	mutex_lock(&balloon_host_lock);
 	KUNIT_EXPECT_NE(test, migrate_to(test, head, t->nid), 0);
-	mutex_unlock(&t->b.lock);
+	mutex_unlock(&balloon_host_lock);
 	KUNIT_EXPECT_EQ(test, t->inflated, 0);
 	expect_pages(test, 0, 3, 0);
 	free_pages_of(test, 3);
@@ -193,7 +193,7 @@ static void migrate_fills(struct kunit *test)
 	put_page(last);
 	KUNIT_EXPECT_EQ(test, err, MIGRATEPAGE_SUCCESS);
 	expect_pages(test, 0, SUPERFRAME_PAGES, 0);
-	balloon_coalesce_full();
+	balloon_coalesce_full(&t->b);
 	expect_pages(test, 1, 0, 0);
 
 	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
