@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the tests of the balloon share: its files, the simulated host's files,
+ * and looks at memory that do not go through the balloon.
+ */
+#ifndef _SELFTESTS_BALLOON_H
+#define _SELFTESTS_BALLOON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define ALL		"/sys/kernel/mm/balloon/"
+#define SIM		"/sys/kernel/debug/balloon_sim/"
+#define CHECK		"/sys/kernel/debug/balloon/check"
+
+#define SUPERFRAME	512L
+#define MAX_NODES	1024
+
+/* Files. Numbers are -1 where the file can't be read or holds no number. */
+int read_text(const char *path, char *buf, size_t size);
+long read_number(const char *path);
+int write_bytes(const char *path, const char *data, size_t len);
+int write_text(const char *path, const char *text);
+int write_number(const char *path, long value);
+
+/* nodeN/balloon/NAME, and a line of nodeN/balloon/stat. */
+const char *node_path(int nid, const char *name);
+long node_number(int nid, const char *name);
+long node_stat(int nid, const char *name);
+int node_target(int nid, long pages);
+int node_target_auto(int nid);
+
+/* The nodes with memory, found once. */
+extern int nr_nodes;
+extern int nodes[MAX_NODES];
+
+/* Sums over the nodes. */
+long sum_pages(void);
+long sum_of(const char *name);
+long sum_stat(const char *name);
+
+/* A node's memory as zoneinfo has it, in base pages. */
+struct node_memory {
+	long free;
+	long present;
+	/* Superframes that could still be taken without going below a watermark. */
+	long spare;
+};
+
+void node_memory(int nid, struct node_memory *m);
+void all_memory(struct node_memory *sum);
+
+/*
+ * Other views of ballooned memory. Refresh vmstat before looking there, or at
+ * meminfo; the walk over all pages takes seconds on an emulated machine.
+ */
+void refresh_vmstat(void);
+long vmstat_balloon(void);
+long node_vmstat_balloon(int nid);
+long meminfo_kb(const char *name);
+long node_meminfo_kb(int nid, const char *name);
+bool offline_pages(long *pages, long *partial_blocks);
+
+/* Why nothing can be tested here, or NULL. */
+const char *unusable(void);
+
+/* The simulated host. */
+int sim_set(const char *name, long value);
+long sim_get(const char *name);
+int sim_free(int nid, long pages);	/* -1: any amount */
+int sim_enable(void);
+int sim_disable(void);
+void sim_defaults(void);
+
+/* Wait up to @seconds; return whether it came to be. */
+double now(void);
+bool wait_pages(long pages, double seconds);
+bool wait_settled(double seconds);
+bool set_target(long pages);
+
+/* What must hold at any time the balloon rests; "" or what does not. */
+const char *broken(void);
+
+#endif /* _SELFTESTS_BALLOON_H */

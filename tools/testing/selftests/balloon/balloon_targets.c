@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which nodes give and get back: rings, targets of nodes, policies.
+ */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fixture.h"
+
+#define MAX_RINGS	64
+
+/* Read "1,3-5". Returns how many numbers there are. */
+static int parse_list(const char *text, int *list, int max)
+{
+	int nr = 0, from, to, n;
+
+	while (sscanf(text, "%d%n", &from, &n) == 1) {
+		text += n;
+		to = from;
+		if (*text == '-' && sscanf(++text, "%d%n", &to, &n) == 1)
+			text += n;
+		while (from <= to && nr < max)
+			list[nr++] = from++;
+		if (*text == ',')
+			text++;
+	}
+	return nr;
+}
+
+struct ring {
+	int distance;
+	int nr;
+	int nid[MAX_NODES];
+};
+
+static int read_rings(int nid, struct ring *ring)
+{
+	static char buf[4096];
+	char *line, *colon;
+	int nr = 0;
+
+	if (read_text(node_path(nid, "rings"), buf, sizeof(buf)) <= 0)
+		return 0;
+	for (line = strtok(buf, "\n"); line && nr < MAX_RINGS; line = strtok(NULL, "\n")) {
+		colon = strchr(line, ':');
+		if (!colon)
+			return 0;
+		ring[nr].distance = atoi(line);
+		ring[nr].nr = parse_list(colon + 1, ring[nr].nid, MAX_NODES);
+		nr++;
+	}
+	return nr;
+}
+
+/* How far a node is from another, of all that are online. */
+static int how_far(int from, int to)
+{
+	static char buf[8192];
+	static int online[MAX_NODES];
+	char path[64], *p = buf;
+	int i, nr, d, n;
+
+	read_text("/sys/devices/system/node/online", buf, sizeof(buf));
+	nr = parse_list(buf, online, MAX_NODES);
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/distance", from);
+	read_text(path, buf, sizeof(buf));
+	for (i = 0; i < nr && sscanf(p, "%d%n", &d, &n) == 1; i++, p += n)
+		if (online[i] == to)
+			return d;
+	return -1;
+}
+
+static long ring_sum(const struct ring *ring, const char *name)
+{
+	long sum = 0;
+	int i;
+
+	for (i = 0; i < ring->nr; i++)
+		sum += node_number(ring->nid[i], name);
+	return sum;
+}
+
+static long ring_spare(const struct ring *ring)
+{
+	struct node_memory m;
+	long sum = 0;
+	int i;
+
+	for (i = 0; i < ring->nr; i++) {
+		node_memory(ring->nid[i], &m);
+		sum += m.spare;
+	}
+	return sum;
+}
+
+static struct ring rings[MAX_RINGS];
+
+TEST_F_TIMEOUT(balloon, rings_by_distance, LONG)
+{
+	int n, nr, r, i, seen;
+
+	for (n = 0; n < nr_nodes; n++) {
+		nr = read_rings(nodes[n], rings);
+		ASSERT_LT(0, nr);
+		EXPECT_EQ(1, rings[0].nr);
+		EXPECT_EQ(nodes[n], rings[0].nid[0]);
+		for (r = 0, seen = 0; r < nr; r++) {
+			if (r > 1)
+				EXPECT_LT(rings[r - 1].distance, rings[r].distance);
+			for (i = 0; i < rings[r].nr; i++)
+				EXPECT_EQ(how_far(nodes[n], rings[r].nid[i]),
+					  rings[r].distance);
+			seen += rings[r].nr;
+		}
+		EXPECT_EQ(nr_nodes, seen);
+	}
+}
+
+/*
+ * A target above the node's memory fills its rings strictly in order, and gives
+ * back the outermost ring first.
+ */
+static void fill_rings(struct __test_metadata *_metadata, int nid)
+{
+	int nr = read_rings(nid, rings), used, r;
+	long spare[MAX_RINGS], have[MAX_RINGS], pages = 0, want, outer;
+
+	ASSERT_LT(0, nr);
+	/* All of the inner rings, and half of one more. */
+	used = nr > 3 ? 3 : nr;
+	for (r = 0; r < nr; r++)
+		spare[r] = ring_spare(&rings[r]);
+	for (r = 0; r < used - 1; r++)
+		pages += spare[r] * SUPERFRAME;
+	pages += spare[r] / 2 * SUPERFRAME;
+
+	ASSERT_EQ(0, node_target(nid, pages));
+	ASSERT_TRUE(set_target(pages));
+	ASSERT_TRUE(wait_settled(10));
+	ASSERT_STREQ("", broken());
+	for (r = 0; r < nr; r++) {
+		have[r] = ring_sum(&rings[r], "nr_pages");
+		TH_LOG("origin %d, distance %d: %ld of %ld superframes, %ld left", nid,
+		       rings[r].distance, have[r] / SUPERFRAME, spare[r],
+		       ring_spare(&rings[r]));
+		if (r < used - 1)
+			EXPECT_GE(2, ring_spare(&rings[r]));
+		if (r == used - 1)
+			EXPECT_LT(0, have[r]);
+		if (r > used - 1)
+			EXPECT_EQ(0, have[r]);
+	}
+
+	/* Outermost first: half of that ring, then all of it, then the next. */
+	for (outer = used - 1; outer >= 0; outer--) {
+		long keep = have[outer] / 2 / SUPERFRAME * SUPERFRAME;
+
+		for (;;) {
+			want = keep;
+			for (r = 0; r < outer; r++)
+				want += have[r];
+			/* Half of the time the node's target, else the host's alone. */
+			if (outer & 1)
+				ASSERT_EQ(0, node_target(nid, want));
+			ASSERT_TRUE(set_target(want));
+			ASSERT_TRUE(wait_settled(10));
+			for (r = 0; r < outer; r++)
+				EXPECT_EQ(have[r], ring_sum(&rings[r], "nr_pages"));
+			EXPECT_EQ(keep, ring_sum(&rings[outer], "nr_pages"));
+			for (r = outer + 1; r < nr; r++)
+				EXPECT_EQ(0, ring_sum(&rings[r], "nr_pages"));
+			ASSERT_STREQ("", broken());
+			if (!keep)
+				break;
+			keep = 0;
+		}
+	}
+	ASSERT_EQ(0, node_target_auto(nid));
+}
+
+TEST_F_TIMEOUT(balloon, ring_order_first_node, LONG)
+{
+	fill_rings(_metadata, nodes[0]);
+}
+
+TEST_F_TIMEOUT(balloon, ring_order_last_node, LONG)
+{
+	if (nr_nodes < 2)
+		SKIP(return, "needs two nodes");
+	fill_rings(_metadata, nodes[nr_nodes - 1]);
+}
+
+/* Told apart by who asked: what is near is local, the rest remote. */
+TEST_F_TIMEOUT(balloon, remote_is_counted, LONG)
+{
+	struct node_memory m;
+	long pages, remote;
+
+	if (nr_nodes < 2)
+		SKIP(return, "needs two nodes");
+	node_memory(nodes[1], &m);
+	pages = (m.spare + 20) * SUPERFRAME;
+	remote = sum_stat("inflate_remote");
+	ASSERT_EQ(0, node_target(nodes[1], pages));
+	ASSERT_TRUE(set_target(pages));
+	remote = sum_stat("inflate_remote") - remote;
+	EXPECT_EQ(pages - node_number(nodes[1], "nr_pages"), remote);
+	EXPECT_LE(17 * SUPERFRAME, remote);
+	ASSERT_EQ(0, node_target_auto(nodes[1]));
+}
+
+/* Targets of nodes may come before the host's. */
+TEST_F_TIMEOUT(balloon, targets_before_total, LONG)
+{
+	long sum = 0;
+	int i;
+
+	for (i = 0; i < nr_nodes; i++) {
+		ASSERT_EQ(0, node_target(nodes[i], (i + 3) * SUPERFRAME));
+		EXPECT_EQ((i + 3) * SUPERFRAME, node_number(nodes[i], "target"));
+		sum += (i + 3) * SUPERFRAME;
+	}
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_EQ(0, sum_pages());
+	ASSERT_TRUE(set_target(sum));
+	ASSERT_TRUE(wait_settled(10));
+	for (i = 0; i < nr_nodes; i++)
+		EXPECT_EQ((i + 3) * SUPERFRAME, node_number(nodes[i], "nr_pages"));
+	EXPECT_STREQ("", broken());
+}
+
+/* Or after it: then pages move, and the total stands. */
+TEST_F_TIMEOUT(balloon, targets_after_total, LONG)
+{
+	long total = nr_nodes * 10 * SUPERFRAME, least = total;
+	double end;
+	int i;
+
+	if (nr_nodes < 2)
+		SKIP(return, "needs two nodes");
+	ASSERT_TRUE(set_target(total));
+	/* Slow enough to be watched. */
+	ASSERT_EQ(0, sim_set("delay_ms", 100));
+	ASSERT_EQ(0, node_target(nodes[1], total));
+	end = now() + 20;
+	while (node_number(nodes[1], "nr_pages") != total && now() < end) {
+		long pages = read_number(ALL "nr_pages");
+
+		if (pages < least)
+			least = pages;
+	}
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_EQ(total, node_number(nodes[1], "nr_pages"));
+	EXPECT_EQ(total, sum_pages());
+	/* The guest never has more than the host granted. */
+	EXPECT_EQ(total, least);
+
+	/* One node lets go, another wants it. */
+	ASSERT_EQ(0, node_target(nodes[1], 0));
+	ASSERT_EQ(0, node_target(nodes[0], total));
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_EQ(total, node_number(nodes[0], "nr_pages"));
+	EXPECT_EQ(0, node_number(nodes[1], "nr_pages"));
+	EXPECT_EQ(total, sum_pages());
+
+	/* Nobody wants it: it stays, and nothing is moved for balance's sake. */
+	for (i = 0; i < nr_nodes; i++)
+		ASSERT_EQ(0, node_target_auto(nodes[i]));
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_EQ(total, sum_pages());
+	EXPECT_EQ(total, node_number(nodes[0], "nr_pages"));
+	EXPECT_STREQ("", broken());
+}
+
+/* Nodes without a target share what the others leave. */
+TEST_F_TIMEOUT(balloon, auto_shares_the_rest, LONG)
+{
+	long mine = 5 * SUPERFRAME, total = 60 * SUPERFRAME + 11;
+	char text[32];
+
+	if (nr_nodes < 2)
+		SKIP(return, "needs two nodes");
+	ASSERT_LT(0, read_text(node_path(nodes[0], "target"), text, sizeof(text)));
+	EXPECT_STREQ("auto\n", text);
+	ASSERT_EQ(0, node_target(nodes[0], mine));
+	ASSERT_TRUE(set_target(total));
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_LE(mine, node_number(nodes[0], "nr_pages"));
+	EXPECT_LT(0, total - node_number(nodes[0], "nr_pages"));
+	EXPECT_EQ(total, sum_pages());
+	/* The target is raised: what the node holds beyond it counts for it. */
+	ASSERT_EQ(0, node_target(nodes[0], 2 * mine));
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_LE(2 * mine, node_number(nodes[0], "nr_pages"));
+	EXPECT_EQ(total, sum_pages());
+	ASSERT_EQ(0, node_target(nodes[0], 0));
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_EQ(total, sum_pages());
+	EXPECT_STREQ("", broken());
+}
+
+/* More than the host wants is scaled. */
+TEST_F_TIMEOUT(balloon, targets_above_total, LONG)
+{
+	long total = nr_nodes * 20 * SUPERFRAME + 7, sum = 0;
+	int i;
+
+	for (i = 0; i < nr_nodes; i++)
+		ASSERT_EQ(0, node_target(nodes[i], 30 * SUPERFRAME));
+	ASSERT_TRUE(set_target(total));
+	ASSERT_TRUE(wait_settled(10));
+	for (i = 0; i < nr_nodes; i++) {
+		long pages = node_number(nodes[i], "nr_pages");
+
+		EXPECT_LE(19 * SUPERFRAME, pages);
+		EXPECT_GE(21 * SUPERFRAME, pages);
+		sum += pages;
+		/* What was asked for is not forgotten. */
+		EXPECT_EQ(30 * SUPERFRAME, node_number(nodes[i], "target"));
+	}
+	EXPECT_EQ(total, sum);
+	ASSERT_TRUE(set_target(nr_nodes * 30 * SUPERFRAME));
+	ASSERT_TRUE(wait_settled(10));
+	for (i = 0; i < nr_nodes; i++)
+		EXPECT_EQ(30 * SUPERFRAME, node_number(nodes[i], "nr_pages"));
+	EXPECT_STREQ("", broken());
+}
+
+/* Hundredths of a percent of a node that are free. */
+static long free_share(int nid)
+{
+	struct node_memory m;
+
+	node_memory(nid, &m);
+	return m.free * 10000 / m.present;
+}
+
+static long spread(void)
+{
+	long most = 0, least = 10000, share;
+	int i;
+
+	for (i = 0; i < nr_nodes; i++) {
+		share = free_share(nodes[i]);
+		most = share > most ? share : most;
+		least = share < least ? share : least;
+	}
+	return most - least;
+}
+
+TEST_F_TIMEOUT(balloon, balance, LONG)
+{
+	long pages = half();
+
+	ASSERT_TRUE(set_target(pages));
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_GE(200, spread())
+		TH_LOG("inflated: %ld hundredths", spread());
+	ASSERT_TRUE(set_target(pages + pages / 4));
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_GE(200, spread())
+		TH_LOG("inflated more: %ld hundredths", spread());
+	ASSERT_TRUE(set_target(pages));
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_GE(200, spread())
+		TH_LOG("deflated: %ld hundredths", spread());
+	EXPECT_STREQ("", broken());
+}
+
+/* Deflating goes to the node that has least. */
+TEST_F_TIMEOUT(balloon, balance_refills_the_poorest, LONG)
+{
+	struct node_memory m;
+	long pages;
+
+	if (nr_nodes < 2)
+		SKIP(return, "needs two nodes");
+	node_memory(nodes[1], &m);
+	pages = m.spare * SUPERFRAME;
+	ASSERT_EQ(0, node_target(nodes[1], pages));
+	ASSERT_TRUE(set_target(pages));
+	ASSERT_EQ(0, node_target_auto(nodes[1]));
+	ASSERT_TRUE(set_target(pages + 10 * SUPERFRAME));
+	pages = node_number(nodes[1], "nr_pages");
+	ASSERT_TRUE(set_target(pages));
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_EQ(pages - 10 * SUPERFRAME, node_number(nodes[1], "nr_pages"));
+}
+
+/* The first cpu of a node, or -1. */
+static int cpu_of(int nid)
+{
+	char path[64], buf[1024];
+	int cpu;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/cpulist", nid);
+	if (read_text(path, buf, sizeof(buf)) <= 0 || !parse_list(buf, &cpu, 1))
+		return -1;
+	return cpu;
+}
+
+TEST_F_TIMEOUT(balloon, local, LONG)
+{
+	long total = 0;
+	int i, done = 0;
+
+	ASSERT_EQ(0, write_text(ALL "policy", "local\n"));
+	for (i = 0; i < nr_nodes; i++) {
+		int cpu = cpu_of(nodes[i]);
+		long before = node_number(nodes[i], "nr_pages");
+		cpu_set_t set;
+
+		if (cpu < 0)
+			continue;
+		CPU_ZERO(&set);
+		CPU_SET(cpu, &set);
+		ASSERT_EQ(0, sched_setaffinity(0, sizeof(set), &set));
+		total += 4 * SUPERFRAME;
+		ASSERT_TRUE(set_target(total));
+		ASSERT_TRUE(wait_settled(10));
+		EXPECT_EQ(before + 4 * SUPERFRAME, node_number(nodes[i], "nr_pages"));
+		done++;
+	}
+	EXPECT_LT(0, done);
+	EXPECT_STREQ("", broken());
+}
+
+TEST_HARNESS_MAIN
