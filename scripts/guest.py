@@ -153,7 +153,7 @@ class Guest:
 
     def __init__(self, flavour='release', nodes=(1024,) * 4, dist=None, backend='memfd',
                  prealloc=None, cpus=None, balloon={}, append='', extra=(), accel=None,
-                 name=None, interactive=False, boot_timeout=180, kernel=None, initramfs=None):
+                 name=None, interactive=False, boot_timeout=300, kernel=None, initramfs=None):
         self.flavour = flavour
         self.kernel = kernel or kernel_of(flavour)
         self.initramfs = initramfs or initramfs_of(flavour)

@@ -15,7 +15,7 @@ import time
 
 import topology
 from display import Table, Waiting
-from guest import HUGE, MIB, PAGE, Guest, GuestError
+from guest import HUGE, MIB, PAGE, Guest, GuestError, accelerator
 from pattern import Pattern
 
 STEPS = 6               # of the host's total on its way up and down, each one checked
@@ -252,7 +252,9 @@ def main():
                   append='virtio_balloon.free_page_reporting=0')
     run = Run(guest, options)
     try:
-        with Waiting(f'booting {options.nodes} nodes of {options.size} MiB on {options.backend}',
+        guest.accel = accelerator()
+        with Waiting(f'booting {options.nodes} nodes of {options.size} MiB on {options.backend}'
+                     f' ({guest.accel})',
                      lambda: (guest.console().splitlines() or [''])[-1]):
             guest.start()
         if guest.status(f'test -e {NODES}/node0/balloon')[0]:
