@@ -421,6 +421,9 @@ static unsigned int block_dequeue(struct balloon_block *block,
 		__clear_bit(bit, block->map);
 		ext[n++] = (struct balloon_extent){ pfn + bit, 0 };
 	}
+	/* A block that gave nothing stays, or its caller would meet it for ever. */
+	if (!n)
+		return 0;
 	block->nr -= n;
 	block->away += n;
 	block->bz->partial_away += n;
