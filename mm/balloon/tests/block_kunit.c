@@ -304,6 +304,35 @@ static void block_order(struct kunit *test)
 	free_pages_of(test, 290);
 }
 
+/* Blocks that have nothing to give right now are no reason to go round in circles. */
+static void block_order_busy(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *one, *two;
+	unsigned int i;
+
+	one = take_block(test);
+	two = fill_block(test, 3);
+	for (i = 0; i < SUPERFRAME_PAGES; i++) {
+		if (i < 3)
+			balloon_queue_page(&t->b, one + i);
+		else
+			balloon_put_page(one + i);
+	}
+	lock_page(one);
+	lock_page(two);
+	KUNIT_EXPECT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, 9), 4);
+	KUNIT_EXPECT_EQ(test, balloon_dequeue_pages(t->nid, t->ext + 4, 9), 0);
+	unlock_page(two);
+	unlock_page(one);
+	expect_block(test, one, 1, 2);
+	expect_block(test, two, 1, 2);
+	KUNIT_EXPECT_EQ(test, balloon_dequeue_pages(t->nid, t->ext + 4, 9), 2);
+	KUNIT_EXPECT_EQ(test, balloon_dequeue_pages(t->nid, t->ext + 6, 9), 0);
+	for (i = 0; i < 6; i++)
+		balloon_free_page(&t->b, pfn_to_page(t->ext[i].pfn));
+}
+
 /* A hole in a block is taken before anything else. */
 static void block_holes(struct kunit *test)
 {
@@ -531,6 +560,7 @@ static struct kunit_case block_cases[] = {
 	KUNIT_CASE(block_drains),
 	KUNIT_CASE(block_requeue),
 	KUNIT_CASE(block_order),
+	KUNIT_CASE(block_order_busy),
 	KUNIT_CASE(block_holes),
 	KUNIT_CASE(block_allocated),
 	KUNIT_CASE(block_busy),

@@ -108,10 +108,16 @@ int test_balloon_init(struct kunit *test)
 void test_balloon_exit(struct kunit *test)
 {
 	struct test_balloon *t = test->priv;
+	struct balloon_node *bn;
+	int z, i;
 
 	if (!t)
 		return;
+	bn = balloon_nodes[t->nid];
 	expect_pages(test, 0, 0, 0);
+	for (z = 0; z < MAX_NR_ZONES; z++)
+		for (i = 0; i < BALLOON_NR_BUCKETS; i++)
+			KUNIT_EXPECT_TRUE(test, list_empty(&bn->zones[z].buckets[i]));
 	/* If the test went wrong it may have left something; not for long. */
 	balloon_unregister(&t->b);
 }
