@@ -8,6 +8,7 @@
 #ifndef _LINUX_BALLOON_NUMA_H
 #define _LINUX_BALLOON_NUMA_H
 
+#include <linux/bits.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/mmzone.h>
@@ -20,7 +21,7 @@
  * memory, whatever the guest's base page size makes of it.
  */
 #define BALLOON_SUPERFRAME_ORDER	MIN(ilog2(SZ_2M) - PAGE_SHIFT, MAX_PAGE_ORDER)
-#define BALLOON_SUPERFRAME_PAGES	(1UL << BALLOON_SUPERFRAME_ORDER)
+#define BALLOON_SUPERFRAME_PAGES	BIT(BALLOON_SUPERFRAME_ORDER)
 
 struct balloon;
 
@@ -74,8 +75,8 @@ struct balloon_ops {
  * BALLOON_EXACT_TARGET: the host waits for its target to be met to the page;
  * superframe_targets does not apply.
  */
-#define BALLOON_KEEP_MANAGED	(1 << 0)
-#define BALLOON_EXACT_TARGET	(1 << 1)
+#define BALLOON_KEEP_MANAGED	BIT(0)
+#define BALLOON_EXACT_TARGET	BIT(1)
 
 /**
  * struct balloon - one device's balloon, embedded in the backend's own structure

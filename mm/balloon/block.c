@@ -384,7 +384,7 @@ void balloon_coalesce_full(struct balloon *b)
 	unsigned int n;
 	int nid, z;
 
-	for_each_balloon_node(bn, nid) {
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
 		for (z = 0; z < MAX_NR_ZONES; z++) {
 			struct balloon_zone *bz = &bn->zones[z];
 

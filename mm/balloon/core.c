@@ -234,14 +234,14 @@ static unsigned long plan(unsigned long goal)
 	int nid;
 
 	memset(node_goal, 0, sizeof(node_goal));
-	for_each_balloon_node(bn, nid) {
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
 		unsigned long target = READ_ONCE(bn->target);
 
 		if (target != BALLOON_TARGET_AUTO)
 			node_goal[nid] = target;
 	}
 	balloon_scale_targets(node_goal, nr_node_ids, goal);
-	for_each_balloon_node(bn, nid)
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++)
 		goal -= node_goal[nid];
 	return goal;
 }
@@ -252,7 +252,7 @@ static unsigned long total_held(void)
 	unsigned long sum = 0;
 	int nid;
 
-	for_each_balloon_node(bn, nid)
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++)
 		sum += balloon_held(bn);
 	return sum;
 }
@@ -279,12 +279,12 @@ static unsigned long converge(struct balloon *b, int generation)
 
 	mutex_lock(&balloon_host_lock);
 	balloon_settle_claims();
-	for_each_balloon_node(bn, nid) {
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
 		/* A node without a target claims nothing, and moves nothing. */
 		if (bn->held && READ_ONCE(bn->target) == BALLOON_TARGET_AUTO)
 			memset(bn->held, 0, nr_node_ids * sizeof(*bn->held));
 	}
-	for_each_balloon_node(bn, nid) {
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
 		have = auto_pages();
 		want = node_goal[nid] - min(node_goal[nid], balloon_held(bn));
 		if (want && have > auto_goal)
@@ -292,7 +292,7 @@ static unsigned long converge(struct balloon *b, int generation)
 	}
 	mutex_unlock(&balloon_host_lock);
 
-	for_each_balloon_node(bn, nid) {
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
 		have = balloon_held(bn);
 		if (have < node_goal[nid] && !balloon_stale(b, generation))
 			moved += balloon_inflate_around(b, nid, nid, node_goal[nid] - have,
@@ -306,7 +306,7 @@ static unsigned long converge(struct balloon *b, int generation)
 			break;
 	}
 
-	for_each_balloon_node(bn, nid) {
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
 		have = balloon_held(bn);
 		if (have > node_goal[nid] && !balloon_stale(b, generation))
 			moved += balloon_deflate_around(b, nid, nid, have - node_goal[nid],
@@ -330,7 +330,7 @@ static bool settled(struct balloon *b)
 
 	if (balloon_total() != balloon_goal(b))
 		return false;
-	for_each_balloon_node(bn, nid)
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++)
 		if (balloon_held(bn) != node_goal[nid])
 			return false;
 	return true;
@@ -416,17 +416,18 @@ static unsigned long deflate_batch(struct balloon *b, int nid, unsigned int orde
 unsigned long balloon_deflate_oom(struct balloon *b, unsigned long pages)
 {
 	struct balloon_extent ext[OOM_BATCH];
-	unsigned long done = 0, got;
+	unsigned long done = 0, left, got;
 	int nid;
 
 	mutex_lock(&balloon_host_lock);
 	for_each_online_node(nid) {
 		while (done < pages && !b->suspended) {
-			got = deflate_batch(b, nid, 0, ext, min(pages - done, OOM_BATCH));
+			left = pages - done;
+			got = deflate_batch(b, nid, 0, ext, min(left, OOM_BATCH));
+			left = DIV_ROUND_UP(left, SUPERFRAME_PAGES);
 			if (!got)
 				got = deflate_batch(b, nid, SUPERFRAME_ORDER, ext,
-						    min(DIV_ROUND_UP(pages - done, SUPERFRAME_PAGES),
-							OOM_BATCH));
+						    min(left, OOM_BATCH));
 			if (!got)
 				break;
 			done += got;
@@ -478,15 +479,15 @@ void balloon_suspend(struct balloon *b)
 			continue;
 		}
 		/* Pages under migration come back, or are gone, in no time. */
-		if (++tries == 100) {
+		if (++tries == 50) {
 			pr_warn("%s: host keeps %lu pages\n", b->name, left);
 			break;
 		}
-		msleep(10);
+		msleep(20);
 	}
 
 	mutex_lock(&balloon_host_lock);
-	for_each_balloon_node(bn, nid)
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++)
 		if (bn->held)
 			memset(bn->held, 0, nr_node_ids * sizeof(*bn->held));
 	balloon_host_update(b, false);

@@ -57,11 +57,12 @@ static void check_zone(struct seq_file *m, int nid, struct zone *zone,
 			if (balloon_bucket(block->nr) != i)
 				complain(m, nid, zone, "bucket of a block", i, block->nr);
 			for_each_set_bit(bit, block->map, SUPERFRAME_PAGES) {
-				struct page *page = pfn_to_page((block->index << SUPERFRAME_ORDER) + bit);
+				unsigned long pfn = (block->index << SUPERFRAME_ORDER) + bit;
+				struct page *page = pfn_to_page(pfn);
 
 				if (!PageOffline(page) || page_zone(page) != zone)
 					complain(m, nid, zone, "page of a block is in use",
-						 page_to_pfn(page), block->index);
+						 pfn, block->index);
 			}
 			pages += weight;
 		}
@@ -92,7 +93,7 @@ static int check_show(struct seq_file *m, void *unused)
 	struct balloon_node *bn;
 	int nid, z;
 
-	for_each_balloon_node(bn, nid)
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++)
 		for (z = 0; z < MAX_NR_ZONES; z++)
 			check_zone(m, nid, &NODE_DATA(nid)->node_zones[z], &bn->zones[z]);
 	if (!seq_has_overflowed(m) && !m->count)

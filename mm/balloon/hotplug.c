@@ -61,5 +61,6 @@ static int __init balloon_nodes_init(void)
 	hotplug_memory_notifier(memory_callback, DEFAULT_CALLBACK_PRI);
 	return 0;
 }
+
 /* After the nodes' devices, before the drivers. */
 subsys_initcall(balloon_nodes_init);

@@ -83,7 +83,7 @@ struct balloon_block {
  * @baseline: managed pages + @accounted, which ballooning does not change
  */
 struct balloon_zone {
-	spinlock_t lock;
+	spinlock_t lock;	/* all of this, see above */
 	struct list_head superframes;
 	struct list_head buckets[BALLOON_NR_BUCKETS];
 	unsigned long nr_superframes;
@@ -229,10 +229,17 @@ static inline void balloon_stat_add(int nid, enum balloon_stat item, long n)
 		atomic_long_add(n, &balloon_nodes[nid]->stats[item]);
 }
 
-#define for_each_balloon_node(bn, nid)					\
-	for ((nid) = 0; (nid) < nr_node_ids; (nid)++)			\
-		if (!((bn) = READ_ONCE(balloon_nodes[nid]))) {		\
-		} else
+/* The first node from @nid on that is known here, which @nid becomes, or NULL. */
+static inline struct balloon_node *balloon_node_from(int *nid)
+{
+	for (; *nid < nr_node_ids; (*nid)++) {
+		struct balloon_node *bn = READ_ONCE(balloon_nodes[*nid]);
+
+		if (bn)
+			return bn;
+	}
+	return NULL;
+}
 
 /* superframe.c */
 unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,

@@ -39,7 +39,7 @@ struct balloon_node *balloon_node_add(int nid)
 		for (i = 0; i < BALLOON_NR_BUCKETS; i++)
 			INIT_LIST_HEAD(&bz->buckets[i]);
 	}
-	/* Pairs with the READ_ONCE() of for_each_balloon_node(). */
+	/* Pairs with the READ_ONCE() of balloon_node_from(). */
 	smp_store_release(&balloon_nodes[nid], bn);
 	return bn;
 }
@@ -153,7 +153,7 @@ void balloon_set_baseline(void)
 	struct balloon_node *bn;
 	int nid, z;
 
-	for_each_balloon_node(bn, nid) {
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
 		for (z = 0; z < MAX_NR_ZONES; z++) {
 			struct balloon_zone *bz = &bn->zones[z];
 			struct zone *zone = &NODE_DATA(nid)->node_zones[z];

@@ -121,13 +121,13 @@ void balloon_scale_targets(unsigned long *target, unsigned int nr,
 		return;
 
 	for (i = 0; i < nr; i++) {
-		u64 upto = total;
+		u64 limit = total;
 
 		asked += target[i];
 		if (asked < sum)
-			upto = round_down(mul_u64_u64_div_u64(asked, total, sum),
-					  SUPERFRAME_PAGES);
-		target[i] = upto - given;
-		given = upto;
+			limit = round_down(mul_u64_u64_div_u64(asked, total, sum),
+					   SUPERFRAME_PAGES);
+		target[i] = limit - given;
+		given = limit;
 	}
 }

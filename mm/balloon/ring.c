@@ -90,7 +90,7 @@ int balloon_rings_update(void)
 	struct balloon_node *bn;
 	int nid;
 
-	for_each_balloon_node(bn, nid) {
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
 		new = balloon_rings_build(nid, &node_states[N_MEMORY], distance_of);
 		if (!new)
 			return -ENOMEM;

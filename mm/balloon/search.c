@@ -61,7 +61,7 @@ static unsigned long claimed(int nid)
 	unsigned long sum = 0;
 	int origin;
 
-	for_each_balloon_node(bn, origin)
+	for (origin = 0; (bn = balloon_node_from(&origin)); origin++)
 		if (bn->held)
 			sum += bn->held[nid];
 	return sum;
@@ -106,7 +106,7 @@ void balloon_settle_claims(void)
 		if (sum <= pages)
 			continue;
 		sum -= pages;
-		for_each_balloon_node(bn, origin) {
+		for (origin = 0; (bn = balloon_node_from(&origin)); origin++) {
 			if (!bn->held)
 				continue;
 			cut = min(bn->held[nid], sum);
@@ -358,7 +358,7 @@ int balloon_next_origin(bool inflate, unsigned long want, unsigned long *quota)
 	*quota = want;
 	/* What fits into the partial block goes there: one is enough. */
 	if (inflate && partial && want + partial < SUPERFRAME_PAGES) {
-		for_each_balloon_node(bn, nid) {
+		for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
 			balloon_node_count(nid, NULL, &partial, NULL);
 			if (partial)
 				return nid;
@@ -367,7 +367,7 @@ int balloon_next_origin(bool inflate, unsigned long want, unsigned long *quota)
 	if (READ_ONCE(balloon_policy) == BALLOON_LOCAL)
 		return local_node();
 
-	for_each_balloon_node(bn, nid) {
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
 		unsigned long free = balloon_node_free(nid);
 
 		shares[nr++] = (struct balloon_share){

@@ -34,6 +34,12 @@ static const int take_types[] = {
 	MIGRATE_MOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE,
 };
 
+/* With zone->lock held. */
+static void put_locked(struct page *head)
+{
+	__putback_isolated_page(head, SUPERFRAME_ORDER, get_pageblock_migratetype(head));
+}
+
 /* Take up to @nr superframes off @zone's free lists, with zone->lock held. */
 static unsigned int take_locked(struct zone *zone, struct balloon_extent *ext,
 				unsigned int nr)
@@ -63,12 +69,12 @@ static unsigned int take_locked(struct zone *zone, struct balloon_extent *ext,
 
 				pfn = page_to_pfn(page);
 				for (i = 0; i < 1UL << order; i += SUPERFRAME_PAGES) {
-					if (n < nr)
-						ext[n++] = (struct balloon_extent){
-							pfn + i, SUPERFRAME_ORDER };
-					else
-						__putback_isolated_page(page + i, SUPERFRAME_ORDER,
-							get_pageblock_migratetype(page + i));
+					if (n == nr) {
+						put_locked(page + i);
+						continue;
+					}
+					ext[n].order = SUPERFRAME_ORDER;
+					ext[n++].pfn = pfn + i;
 				}
 			}
 		}
@@ -158,7 +164,7 @@ void balloon_put_superframe(struct page *head)
 	}
 
 	spin_lock_irqsave(&zone->lock, flags);
-	__putback_isolated_page(head, SUPERFRAME_ORDER, get_pageblock_migratetype(head));
+	put_locked(head);
 	/* The host has what is not touched; the rest is news to it. */
 	if (touched)
 		page_reporting_notify_free(SUPERFRAME_ORDER);

@@ -237,6 +237,7 @@ static ssize_t policy_store(struct kobject *kobj, struct kobj_attribute *attr,
 	balloon_replan();
 	return len;
 }
+
 static struct kobj_attribute policy_attr = __ATTR_RW(policy);
 
 static ssize_t superframe_targets_show(struct kobject *kobj, struct kobj_attribute *attr,
@@ -256,6 +257,7 @@ static ssize_t superframe_targets_store(struct kobject *kobj, struct kobj_attrib
 	balloon_replan();
 	return len;
 }
+
 static struct kobj_attribute superframe_targets_attr = __ATTR_RW(superframe_targets);
 
 static ssize_t nr_pages_all_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
@@ -264,22 +266,25 @@ static ssize_t nr_pages_all_show(struct kobject *kobj, struct kobj_attribute *at
 	struct balloon_node *bn;
 	int nid;
 
-	for_each_balloon_node(bn, nid)
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++)
 		pages += atomic_long_read(&bn->legacy);
 	return sysfs_emit(buf, "%lu\n", pages);
 }
+
 static struct kobj_attribute nr_pages_all_attr = __ATTR(nr_pages, 0444, nr_pages_all_show, NULL);
 
 static ssize_t target_all_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%lu\n", balloon_host_target());
 }
+
 static struct kobj_attribute target_all_attr = __ATTR(target, 0444, target_all_show, NULL);
 
 static ssize_t retries_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%ld\n", atomic_long_read(&balloon_retries));
 }
+
 static struct kobj_attribute retries_attr = __ATTR_RO(retries);
 
 static struct attribute *balloon_attrs[] = {

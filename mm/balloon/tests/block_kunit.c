@@ -464,7 +464,7 @@ static void block_lent(struct kunit *test)
 	expect_block(test, head, SUPERFRAME_PAGES - 10, 0);
 	for (i = 0; i < 10; i++) {
 		bad += PageOffline(pages[i]);
-		bad += pages[i]->mapping != NULL;
+		bad += !!pages[i]->mapping;
 		bad += page_ref_count(pages[i]) != 1;
 	}
 	KUNIT_EXPECT_EQ(test, bad, 0);
