@@ -661,8 +661,9 @@ static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext
 				page = list_first_entry_or_null(list, struct page, buddy_list);
 				if (!page)
 					break;
+				/* As for superframes: let kswapd sleep. */
 				if (!zone_watermark_ok(zone, 0,
-						       low_wmark_pages(zone) + (1UL << order),
+						       high_wmark_pages(zone) + (1UL << order),
 						       gfp_zone(GFP_HIGHUSER_MOVABLE), 0))
 					break;
 				got = carve_locked(page, order, ext + n, nr - n);
@@ -694,7 +695,7 @@ static bool may_take(struct zone *zone)
  * @ext: where to store them
  * @nr: how many at most
  * @reclaim: allocate them, so that others' pages are reclaimed or moved for
- *	them, as balloons always did; otherwise take only what is free: holes of
+ *	them, as long as memory is available to the guest; otherwise take only what is free: holes of
  *	the fullest partial blocks first, then pieces of few other blocks
  *
  * Each has a place in its block, and is to be passed to balloon_queue_page() or
@@ -716,7 +717,9 @@ unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
 	int z;
 
 	if (reclaim) {
-		while (n < nr && (page = alloc_pages_node(nid, gfp, 0)))
+		/* What others hold and could do without, and no more than that. */
+		while (n < nr && si_mem_available() > (long)SUPERFRAME_PAGES &&
+		       (page = alloc_pages_node(nid, gfp, 0)))
 			ext[n++] = (struct balloon_extent){ page_to_pfn(page), 0 };
 	} else {
 		for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {

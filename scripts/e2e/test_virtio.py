@@ -254,7 +254,7 @@ class Lifecycle(GuestTest):
     def test_surprise_removal(self):
         guest = self.boot(nodes=[512] * 2)
         self.settle(guest, 256 * MIB)
-        guest.sh('cd /sys/bus/virtio/drivers/virtio_balloon/virtio*/..; echo 1 > remove')
+        guest.sh('cd -P /sys/bus/virtio/drivers/virtio_balloon/virtio*; cd -P ..; echo 1 > remove')
         self.assertEqual(sum(self.node_files(guest, 'nr_pages')), 0)
         self.assert_consistent(guest)
 
