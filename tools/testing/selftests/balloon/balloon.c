@@ -412,7 +412,7 @@ bool wait_settled(double seconds)
 	double end = now() + seconds, since = now();
 	long pages = sum_pages(), calls = sim_get("calls");
 
-	while (now() - since < 0.4) {
+	while (now() - since < 0.2) {
 		long p = sum_pages(), c = sim_get("calls");
 
 		if (p != pages || c != calls)

@@ -56,10 +56,10 @@ TEST_F_TIMEOUT(balloon, compaction, LONG)
 
 	/* Base pages, of whatever is left of the node. */
 	ASSERT_EQ(0, sim_enable_as("max_order", "0\n"));
-	p = fragment(nid, 80, &bytes);
+	p = fragment(nid, 30, &bytes);
 	ASSERT_NE(NULL, p);
 	node_memory(nid, &m);
-	pages = m.free * 6 / 10;
+	pages = m.free * 9 / 10;
 	ASSERT_EQ(0, node_target(nid, pages));
 	ASSERT_TRUE(set_target(pages));
 	ASSERT_TRUE(wait_settled(20));
@@ -96,10 +96,10 @@ TEST_F_TIMEOUT(balloon, compaction_refused, LONG)
 	char *p;
 
 	ASSERT_EQ(0, sim_enable_as("max_order", "0\n"));
-	p = fragment(nid, 50, &bytes);
+	p = fragment(nid, 20, &bytes);
 	ASSERT_NE(NULL, p);
 	node_memory(nid, &m);
-	pages = m.free * 8 / 10;
+	pages = m.free * 9 / 10;
 	ASSERT_EQ(0, node_target(nid, pages));
 	ASSERT_TRUE(set_target(pages));
 	ASSERT_TRUE(wait_settled(20));
@@ -135,7 +135,7 @@ TEST_F_TIMEOUT(balloon, compaction_all_along, LONG)
 		for (;;)
 			compact();
 
-	for (i = 0; i < 20; i++)
+	for (i = 0; i < 10; i++)
 		ASSERT_TRUE(set_target(random() % most));
 	kill(child, SIGKILL);
 	ASSERT_EQ(child, waitpid(child, &status, 0));
