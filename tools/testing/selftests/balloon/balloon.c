@@ -234,9 +234,14 @@ void refresh_vmstat(void)
 	write_text("/proc/sys/vm/stat_refresh", "1\n");
 }
 
+long read_vmstat(const char *name)
+{
+	return line_number("/proc/vmstat", name);
+}
+
 long vmstat_balloon(void)
 {
-	return line_number("/proc/vmstat", "nr_balloon_pages");
+	return read_vmstat("nr_balloon_pages");
 }
 
 long node_vmstat_balloon(int nid)
