@@ -29,8 +29,9 @@ lint)		src=$LINUX obj=$BUILD/lint names="base balloon debug"
 		targets="W=1e C=2 CF=-Wsparse-error mm/balloon/ drivers/virtio/virtio_balloon.o" ;;
 numa-off|compaction-off)
 		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
-		targets="mm/ drivers/virtio/ drivers/xen/ drivers/base/node.o fs/proc/meminfo.o"
-		[ $flavour = numa-off ] || targets+=" drivers/misc/vmw_balloon.o" ;;
+		targets="mm/ drivers/virtio/ fs/proc/meminfo.o"
+		[ "$flavour" = numa-off ] ||
+			targets+=" drivers/xen/ drivers/base/node.o drivers/misc/vmw_balloon.o" ;;
 arm64)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=arm64 cross=aarch64-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o drivers/virtio/virtio_balloon.o" ;;
@@ -87,8 +88,12 @@ configure() {
 		tail "$BUILD/logs/config-$flavour.log" >&2
 		die "configuring failed: ${BUILD##*/}/logs/config-$flavour.log"
 	}
-	# Most of what base.config wants is about another kind of machine then.
-	[ "$arch" = x86 ] || { echo "$id" > "$obj/.fragments"; return; }
+	# A variant lacks much of what base.config wants.
+	case $flavour in
+	vanilla|release|debug|lint)	;;
+	*)	echo "$id" > "$obj/.fragments"
+		return ;;
+	esac
 	for option in $(wanted | grep -v '=n$'); do
 		grep -qx "$option" "$obj/.config" ||
 			say "$flavour: $option is wanted, but the kernel has" \

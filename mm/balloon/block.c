@@ -695,8 +695,9 @@ static bool may_take(struct zone *zone)
  * @ext: where to store them
  * @nr: how many at most
  * @reclaim: allocate them, so that others' pages are reclaimed or moved for
- *	them, as long as memory is available to the guest; otherwise take only what is free: holes of
- *	the fullest partial blocks first, then pieces of few other blocks
+ *	them, as long as memory is available to the guest; otherwise take only
+ *	what is free: holes of the fullest partial blocks first, then pieces of
+ *	few other blocks
  *
  * Each has a place in its block, and is to be passed to balloon_queue_page() or
  * balloon_put_page().

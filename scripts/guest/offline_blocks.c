@@ -22,13 +22,14 @@ int main(void)
 		perror("/proc/kpageflags");
 		return 1;
 	}
-	for (; pread(fd, flags, sizeof(flags), pfn * sizeof(*flags)) == sizeof(flags); pfn += BLOCK) {
+	while (pread(fd, flags, sizeof(flags), pfn * sizeof(*flags)) == sizeof(flags)) {
 		int i = 0;
 
 		while (i < BLOCK && flags[i] >> KPF_OFFLINE & 1)
 			i++;
 		if (i == BLOCK)
 			printf("%lu\n", pfn);
+		pfn += BLOCK;
 	}
 	return 0;
 }
