@@ -55,6 +55,7 @@ void all_memory(struct node_memory *sum);
  * meminfo; the walk over all pages takes seconds on an emulated machine.
  */
 void refresh_vmstat(void);
+void limit_cpu_lists(bool on);
 long read_vmstat(const char *name);
 long vmstat_balloon(void);
 long node_vmstat_balloon(int nid);

@@ -65,21 +65,6 @@ static long below(long n)
 	return n > 0 ? random() % n : 0;
 }
 
-/* Migration goes on: a count may be on its way when it is looked at. */
-static const char *broken_for_long(void)
-{
-	const char *why = "";
-	int i;
-
-	for (i = 0; i < 20; i++) {
-		why = broken();
-		if (!*why)
-			break;
-		usleep(50000);
-	}
-	return why;
-}
-
 TEST_F_TIMEOUT(balloon, random_targets, 24 * 3600)
 {
 	const char *wanted = getenv("BALLOON_ROUNDS");
@@ -93,7 +78,8 @@ TEST_F_TIMEOUT(balloon, random_targets, 24 * 3600)
 	ASSERT_LE(0, child);
 	if (!child)
 		_exit(use_memory(m.free * USED / 100 * PAGE));
-	most = m.free * (95 - USED) / 100;
+	/* The rest is what the guest itself needs: it is not to run out of memory. */
+	most = m.free * (85 - USED) / 100;
 
 	srandom(1);
 	for (round = 0; round < rounds; round++) {
@@ -127,7 +113,7 @@ TEST_F_TIMEOUT(balloon, random_targets, 24 * 3600)
 				TH_LOG("round %ld: %ld of %ld pages", round, sum_pages(),
 				       read_number(ALL "target"));
 		if (round % 10 == 9)
-			ASSERT_STREQ("", broken_for_long())
+			ASSERT_STREQ("", broken())
 				TH_LOG("round %ld", round);
 		ASSERT_EQ(0, waitpid(child, &status, WNOHANG))
 			TH_LOG("round %ld: the program ended with %#x", round, status);
