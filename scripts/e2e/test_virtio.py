@@ -184,7 +184,7 @@ class Targets(GuestTest):
 
     def test_random_targets_with_a_load(self):
         rng = random.Random(2)
-        guest = self.boot(nodes=[512] * 4)
+        guest = self.boot(nodes=[512] * 4, append=f'{QUIET} {os.environ.get("APPEND", "")}')
         pattern = Pattern(guest, 1228, '--interleave', '--churn')
         most = guest.bytes() * 3 // 10
         for step in range(self.rounds()):
@@ -195,6 +195,12 @@ class Targets(GuestTest):
             guest.set_balloon(size)
             if step % 10 == 9:
                 self.assert_consistent(guest)
+            if step % 100 == 99:
+                self.settle(guest, size)
+                self.assert_holds(guest, size)
+            if step % 1000 == 999:
+                pattern.verify()
+                print(f'# {step + 1} rounds', flush=True)
         for n in range(4):
             guest.write(f'{NODES}/node{n}/balloon/target', 'auto')
         self.settle(guest, 0)
@@ -202,6 +208,7 @@ class Targets(GuestTest):
         pattern.stop()
 
     def rounds(self):
+        """Of random targets: ROUNDS=10000 is the full run, with APPEND= for kernel parameters."""
         return int(os.environ.get('ROUNDS', '100'))
 
     def test_bad_input(self):
