@@ -24,6 +24,7 @@
 #define BALLOON_SUPERFRAME_PAGES	BIT(BALLOON_SUPERFRAME_ORDER)
 
 struct balloon;
+struct task_struct;
 
 /**
  * struct balloon_extent - a run of naturally aligned page frames
@@ -46,6 +47,14 @@ struct balloon_extent {
  * @deflate: Ask for @nr extents of one node back. Returns how many extents,
  *	counted from the first, the guest may use from now on; fewer than @nr
  *	is no error, and a negative errno counts as none. Required.
+ * @deflate_nowait: As @deflate, for a host that need not be waited for: the
+ *	guest may use the extents at once, and the backend tells the host later,
+ *	but before it inflates any of them again and before it stops. Without
+ *	the conversation mutex, under RCU, in any context: must neither sleep
+ *	nor allocate. Optional.
+ * @exchange: Give @nr extents to the host, and get as many back for them,
+ *	each pair at once, so that the guest holds as much as before at any
+ *	moment. Returns how many pairs, from the first. Optional.
  * @update: The balloon holds @pages base pages now; @busy is false when the
  *	worker goes to rest, because the target is met or because it waits to
  *	try again. Optional.
@@ -53,16 +62,20 @@ struct balloon_extent {
  * All extents of a call have one order, and those of @inflate are sorted by
  * page frame.
  *
- * All are called under the conversation mutex (one call at a time), in process
- * context, with interrupts on and no spinlock held, and may sleep, but may not
- * allocate memory in a way that reclaims: @inflate and @deflate also run inside
- * page migration, @deflate also under the OOM killer.
+ * All but @deflate_nowait are called under the conversation mutex (one call at a
+ * time), in process context, with interrupts on and no spinlock held, and may
+ * sleep, but may not allocate memory in a way that reclaims: they also run
+ * inside page migration and inside the page allocator.
  */
 struct balloon_ops {
 	long (*inflate)(struct balloon *b, const struct balloon_extent *ext,
 			unsigned int nr);
 	long (*deflate)(struct balloon *b, const struct balloon_extent *ext,
 			unsigned int nr);
+	long (*deflate_nowait)(struct balloon *b, const struct balloon_extent *ext,
+			       unsigned int nr);
+	long (*exchange)(struct balloon *b, const struct balloon_extent *give,
+			 const struct balloon_extent *take, unsigned int nr);
 	void (*update)(struct balloon *b, unsigned long pages, bool busy);
 };
 
@@ -98,6 +111,9 @@ struct balloon {
 	struct balloon_extent *ext;
 	unsigned long deadline;
 	unsigned int retry_delay;
+	/* private: the worker's task, and the node that is first in line */
+	struct task_struct *worker;
+	int hungry;
 	/* private: what the host wants, and what was given back under OOM */
 	unsigned long target;
 	atomic_long_t oom_deflated;
@@ -112,7 +128,6 @@ struct balloon {
 int balloon_register(struct balloon *b);
 void balloon_unregister(struct balloon *b);
 void balloon_set_target(struct balloon *b, unsigned long pages);
-unsigned long balloon_deflate_oom(struct balloon *b, unsigned long pages);
 void balloon_suspend(struct balloon *b);
 void balloon_resume(struct balloon *b);
 int balloon_lend(struct balloon *b, struct page **pages, unsigned int nr);

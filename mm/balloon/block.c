@@ -432,8 +432,8 @@ static unsigned int block_dequeue(struct balloon_block *block,
 }
 
 /**
- * balloon_dequeue_pages - choose base pages to ask back from the host
- * @nid: their node
+ * balloon_dequeue_zone_pages - choose base pages of a zone to ask back from the host
+ * @bz: the zone
  * @ext: where to store them
  * @nr: how many at most
  *
@@ -443,27 +443,44 @@ static unsigned int block_dequeue(struct balloon_block *block,
  *
  * Return: how many there were.
  */
+unsigned int balloon_dequeue_zone_pages(struct balloon_zone *bz,
+					struct balloon_extent *ext, unsigned int nr)
+{
+	struct balloon_block *block, *next;
+	unsigned int n = 0;
+	int i;
+
+	for (i = 0; i < BALLOON_NR_BUCKETS && n < nr; i++) {
+		spin_lock_irq(&bz->lock);
+		list_for_each_entry_safe(block, next, &bz->buckets[i], list) {
+			if (n == nr)
+				break;
+			n += block_dequeue(block, ext + n, nr - n);
+		}
+		spin_unlock_irq(&bz->lock);
+	}
+	return n;
+}
+
+/**
+ * balloon_dequeue_pages - choose base pages of a node to ask back from the host
+ * @nid: the node
+ * @ext: where to store them
+ * @nr: how many at most
+ *
+ * As balloon_dequeue_zone_pages().
+ *
+ * Return: how many there were.
+ */
 unsigned int balloon_dequeue_pages(int nid, struct balloon_extent *ext,
 				   unsigned int nr)
 {
 	struct balloon_node *bn = balloon_nodes[nid];
-	struct balloon_block *block, *next;
 	unsigned int n = 0;
-	int z, i;
+	int z;
 
-	for (z = 0; bn && z < MAX_NR_ZONES; z++) {
-		struct balloon_zone *bz = &bn->zones[z];
-
-		for (i = 0; i < BALLOON_NR_BUCKETS && n < nr; i++) {
-			spin_lock_irq(&bz->lock);
-			list_for_each_entry_safe(block, next, &bz->buckets[i], list) {
-				if (n == nr)
-					break;
-				n += block_dequeue(block, ext + n, nr - n);
-			}
-			spin_unlock_irq(&bz->lock);
-		}
-	}
+	for (z = 0; bn && z < MAX_NR_ZONES && n < nr; z++)
+		n += balloon_dequeue_zone_pages(&bn->zones[z], ext + n, nr - n);
 	return n;
 }
 

@@ -8,7 +8,6 @@
 #include <linux/delay.h>
 #include <linux/export.h>
 #include <linux/module.h>
-#include <linux/oom.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/topology.h>
@@ -25,6 +24,8 @@
 #define RUN_MAX		HZ
 
 bool balloon_superframe_targets;
+/* For tests: the worker does not act. */
+bool balloon_hold;
 atomic_long_t balloon_retries = ATOMIC_LONG_INIT(0);
 
 /*
@@ -118,32 +119,93 @@ unsigned int balloon_host_deflate(struct balloon *b,
 }
 
 /**
- * balloon_take_back - ask for dequeued extents, and free what the host gives back
- * @b: the balloon, with balloon_host_lock held
- * @order: their order
- * @ext: extents of one node, from balloon_dequeue_superframes() or
- *	balloon_dequeue_pages()
- * @nr: how many; the rest is queued again
+ * balloon_host_deflate_nowait - give extents back to the guest, the host hears of it later
+ * @b: the balloon, which can; under RCU
+ * @ext: extents of one node
+ * @nr: how many
  *
- * Return: how many left the balloon.
+ * Context: any.
+ * Return: how many may be used, from the first.
  */
-unsigned int balloon_take_back(struct balloon *b, unsigned int order,
-			       const struct balloon_extent *ext, unsigned int nr)
+unsigned int balloon_host_deflate_nowait(struct balloon *b,
+					 const struct balloon_extent *ext, unsigned int nr)
 {
-	unsigned int i, done = balloon_host_deflate(b, ext, nr);
+	return checked(b, "given back", b->ops->deflate_nowait(b, ext, nr), nr);
+}
+
+/**
+ * balloon_host_exchange - give an extent to the host, for another
+ * @b: the balloon, with balloon_host_lock held
+ * @give: the extent to give, off the guest's lists
+ * @take: the extent to take, chosen from the balloon
+ *
+ * Atomically where the backend can. Where it can't, the guest gives first, so
+ * that it never holds more than the host granted; the caller has reserved
+ * @take's pages.
+ *
+ * Return: how far it got: 0, nothing has happened; 1, the host has both; 2.
+ */
+unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_extent *give,
+				   const struct balloon_extent *take)
+{
+	unsigned int noreclaim, done;
+
+	if (!b->ops->exchange) {
+		if (balloon_host_inflate(b, give, 1) != 1)
+			return 0;
+		return 1 + balloon_host_deflate(b, take, 1);
+	}
+	noreclaim = memalloc_noreclaim_save();
+	done = checked(b, "exchanged", b->ops->exchange(b, give, take, 1), 1);
+	memalloc_noreclaim_restore(noreclaim);
+	return done * 2;
+}
+
+/**
+ * balloon_settle - what becomes of dequeued extents after the host has answered
+ * @b: the balloon
+ * @ext: extents of one order, from balloon_dequeue_superframes() or
+ *	balloon_dequeue_pages()
+ * @nr: how many
+ * @done: how many of them, from the first, leave the balloon; the rest is
+ *	queued again
+ *
+ * Context: may sleep if they are base pages; any if they are superframes.
+ */
+void balloon_settle(struct balloon *b, const struct balloon_extent *ext,
+		    unsigned int nr, unsigned int done)
+{
+	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
 		struct page *page = pfn_to_page(ext[i].pfn);
 
-		if (order && i < done)
+		if (ext[i].order && i < done)
 			balloon_free_superframe(b, page);
-		else if (order)
+		else if (ext[i].order)
 			balloon_requeue_superframe(page);
 		else if (i < done)
 			balloon_free_page(b, page);
 		else
 			balloon_requeue_page(b, page);
 	}
+}
+
+/**
+ * balloon_take_back - ask for dequeued extents, and free what the host gives back
+ * @b: the balloon, with balloon_host_lock held
+ * @ext: extents of one node and one order, from balloon_dequeue_superframes() or
+ *	balloon_dequeue_pages(), reserved
+ * @nr: how many; what the host keeps is queued again
+ *
+ * Return: how many left the balloon.
+ */
+unsigned int balloon_take_back(struct balloon *b, const struct balloon_extent *ext,
+			       unsigned int nr)
+{
+	unsigned int done = balloon_host_deflate(b, ext, nr);
+
+	balloon_settle(b, ext, nr, done);
 	return done;
 }
 
@@ -187,7 +249,7 @@ void balloon_kick_later(struct balloon *b)
 /* What the worker is at is not what is wanted any more, or takes too long. */
 bool balloon_stale(struct balloon *b, int generation)
 {
-	return READ_ONCE(b->stopped) || generation != atomic_read(&b->generation) ||
+	return READ_ONCE(b->stopped) || READ_ONCE(balloon_hold) || generation != atomic_read(&b->generation) ||
 	       time_after(jiffies, b->deadline);
 }
 
@@ -208,6 +270,25 @@ void balloon_replan(void)
 	mutex_lock(&balloon_mutex);
 	if (balloon)
 		plan_anew(balloon);
+	mutex_unlock(&balloon_mutex);
+}
+
+/**
+ * balloon_set_hold - keep the worker from acting, or let it
+ * @hold: which
+ *
+ * For tests: what is inflated stays, and only refills deflate.
+ *
+ * Context: may sleep. When it returns, the worker is at rest, or wakes up.
+ */
+void balloon_set_hold(bool hold)
+{
+	mutex_lock(&balloon_mutex);
+	WRITE_ONCE(balloon_hold, hold);
+	if (balloon) {
+		plan_anew(balloon);
+		flush_delayed_work(&balloon->work);
+	}
 	mutex_unlock(&balloon_mutex);
 }
 
@@ -313,7 +394,9 @@ static unsigned long converge(struct balloon *b, int generation)
 							generation);
 	}
 	while ((have = auto_pages()) > auto_goal && !balloon_stale(b, generation)) {
-		origin = balloon_next_origin(false, have - auto_goal, &want);
+		origin = balloon_hungry_origin(b, have - auto_goal, &want);
+		if (origin == NUMA_NO_NODE)
+			origin = balloon_next_origin(false, have - auto_goal, &want);
 		got = balloon_deflate_around(b, origin, BALLOON_NO_ORIGIN, want, generation);
 		moved += got;
 		if (got < want)
@@ -336,11 +419,23 @@ static bool settled(struct balloon *b)
 	return true;
 }
 
-static void balloon_work(struct work_struct *work)
+static void report(struct balloon *b)
 {
-	struct balloon *b = container_of(to_delayed_work(work), struct balloon, work);
+	mutex_lock(&balloon_host_lock);
+	balloon_host_update(b, false);
+	mutex_unlock(&balloon_host_lock);
+}
+
+static void balloon_run(struct balloon *b)
+{
 	int generation = atomic_read(&b->generation);
 	unsigned long moved;
+
+	balloon_refill_switch(b);
+	if (READ_ONCE(balloon_hold)) {
+		report(b);
+		return;
+	}
 
 	/* Until then others may add managed pages: init memory that is freed. */
 	if (!balloon_total())
@@ -355,9 +450,12 @@ static void balloon_work(struct work_struct *work)
 		balloon_kick(b);
 		return;
 	}
+	report(b);
 
 	if (settled(b)) {
 		b->retry_delay = 0;
+		if (balloon_refill_switch(b))
+			queue_delayed_work(system_freezable_wq, &b->work, BALLOON_REFILL_LINGER);
 	} else {
 		b->retry_delay = moved || !b->retry_delay ?
 				 RETRY_MIN : min(b->retry_delay * 2, RETRY_MAX);
@@ -365,10 +463,16 @@ static void balloon_work(struct work_struct *work)
 		queue_delayed_work(system_freezable_wq, &b->work, b->retry_delay * HZ);
 	}
 	trace_balloon_target(balloon_goal(b), balloon_total(), b->retry_delay);
+}
 
-	mutex_lock(&balloon_host_lock);
-	balloon_host_update(b, false);
-	mutex_unlock(&balloon_host_lock);
+static void balloon_work(struct work_struct *work)
+{
+	struct balloon *b = container_of(to_delayed_work(work), struct balloon, work);
+
+	/* What it allocates must not come out of what it inflates. */
+	WRITE_ONCE(b->worker, current);
+	balloon_run(b);
+	WRITE_ONCE(b->worker, NULL);
 }
 
 /**
@@ -392,57 +496,18 @@ EXPORT_SYMBOL_GPL(balloon_set_target);
 static unsigned long deflate_batch(struct balloon *b, int nid, unsigned int order,
 				   struct balloon_extent *ext, unsigned int nr)
 {
+	unsigned int done = 0;
+
 	nr = order ? balloon_dequeue_superframes(nid, ext, nr) :
 		     balloon_dequeue_pages(nid, ext, nr);
-	if (nr)
-		nr = balloon_take_back(b, order, ext, nr);
-	balloon_stat_add(nid, BALLOON_DEFLATE_LOCAL, (long)nr << order);
-	return (unsigned long)nr << order;
-}
-
-/* Extents that fit on the stack. */
-#define OOM_BATCH	32U
-
-/**
- * balloon_deflate_oom - give pages back to a guest that runs out of memory
- * @b: the balloon; its host must permit it
- * @pages: base pages wanted; whole superframes may make it more
- *
- * The balloon stays below the host's target until that is set again.
- *
- * Context: may sleep; allocates nothing.
- * Return: base pages given back.
- */
-unsigned long balloon_deflate_oom(struct balloon *b, unsigned long pages)
-{
-	struct balloon_extent ext[OOM_BATCH];
-	unsigned long done = 0, left, got;
-	int nid;
-
-	mutex_lock(&balloon_host_lock);
-	for_each_online_node(nid) {
-		while (done < pages && !b->suspended) {
-			left = pages - done;
-			got = deflate_batch(b, nid, 0, ext, min(left, OOM_BATCH));
-			left = DIV_ROUND_UP(left, SUPERFRAME_PAGES);
-			if (!got)
-				got = deflate_batch(b, nid, SUPERFRAME_ORDER, ext,
-						    min(left, OOM_BATCH));
-			if (!got)
-				break;
-			done += got;
-		}
+	if (nr) {
+		balloon_reserve((unsigned long)nr << order);
+		done = balloon_take_back(b, ext, nr);
+		balloon_unreserve((unsigned long)(nr - done) << order);
 	}
-	if (done) {
-		/* The worker may be inflating: its plan is not what is wanted now. */
-		atomic_long_add(done, &b->oom_deflated);
-		atomic_inc(&b->generation);
-		balloon_host_update(b, true);
-	}
-	mutex_unlock(&balloon_host_lock);
-	return done;
+	balloon_stat_add(nid, BALLOON_DEFLATE_LOCAL, (long)done << order);
+	return (unsigned long)done << order;
 }
-EXPORT_SYMBOL_GPL(balloon_deflate_oom);
 
 /**
  * balloon_suspend - stop the balloon and take everything back
@@ -464,6 +529,8 @@ void balloon_suspend(struct balloon *b)
 	WRITE_ONCE(b->stopped, true);
 	atomic_inc(&b->generation);
 	cancel_delayed_work_sync(&b->work);
+	/* Refills that do not wait for the host have seen that it is stopped. */
+	synchronize_rcu();
 
 	while ((left = balloon_total())) {
 		moved = 0;
@@ -533,6 +600,7 @@ int balloon_register(struct balloon *b)
 	if (!b->ext)
 		return -ENOMEM;
 	INIT_DELAYED_WORK(&b->work, balloon_work);
+	b->hungry = NUMA_NO_NODE;
 
 	mutex_lock(&balloon_mutex);
 	if (balloon) {
@@ -564,7 +632,9 @@ void balloon_unregister(struct balloon *b)
 	mutex_unlock(&balloon_host_lock);
 	mutex_unlock(&balloon_mutex);
 	/* Nobody kicks it any more, now that it can't be found. */
+	synchronize_rcu();
 	cancel_delayed_work_sync(&b->work);
+	balloon_refill_switch(NULL);
 	kvfree(b->ext);
 }
 EXPORT_SYMBOL_GPL(balloon_unregister);

@@ -3,6 +3,8 @@
  * /sys/kernel/debug/balloon/check: walk the queues and compare them with the
  * counters and the pages (invariants 1, 3 and 4 of
  * Documentation/vm/balloon_numa.rst).
+ *
+ * /sys/kernel/debug/balloon/hold: 1 keeps the worker from acting; refills go on.
  */
 #include <linux/debugfs.h>
 #include <linux/init.h>
@@ -102,10 +104,27 @@ static int check_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(check);
 
+static int hold_set(void *data, u64 val)
+{
+	if (val > 1)
+		return -EINVAL;
+	balloon_set_hold(val);
+	return 0;
+}
+
+static int hold_get(void *data, u64 *val)
+{
+	*val = READ_ONCE(balloon_hold);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(hold_fops, hold_get, hold_set, "%llu\n");
+
 static int __init balloon_debug_init(void)
 {
-	debugfs_create_file("check", 0400, debugfs_create_dir("balloon", NULL), NULL,
-			    &check_fops);
+	struct dentry *dir = debugfs_create_dir("balloon", NULL);
+
+	debugfs_create_file("check", 0400, dir, NULL, &check_fops);
+	debugfs_create_file("hold", 0600, dir, NULL, &hold_fops);
 	return 0;
 }
 late_initcall(balloon_debug_init);

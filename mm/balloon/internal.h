@@ -5,7 +5,8 @@
  * Locks, outermost first:
  *   balloon_host_lock (mutex)	one host conversation at a time, and the pages
  *				held on behalf of each origin. Only try-locked
- *				in migration.
+ *				in migration and in the page allocator, until
+ *				the OOM killer is the alternative.
  *   page lock			of a base page that is put on or taken off a map.
  *				Under balloon_zone->lock only try-locked.
  *   balloon_zone->lock		queues, blocks and counters of one zone, irq-safe.
@@ -139,6 +140,7 @@ struct balloon_rings {
  * @target: base pages wanted on behalf of this node, or BALLOON_TARGET_AUTO
  * @held: held[n]: base pages that node n gave on behalf of this one, NULL
  *	before its first target. Protected by the balloon's mutex.
+ * @exchange_after: when, in jiffies, it may be exchanged for again
  */
 struct balloon_node {
 	int nid;
@@ -148,6 +150,7 @@ struct balloon_node {
 	struct balloon_rings __rcu *rings;
 	unsigned long target;
 	unsigned long *held;
+	unsigned long exchange_after;
 };
 
 /**
@@ -169,6 +172,7 @@ enum balloon_policy { BALLOON_BALANCE, BALLOON_LOCAL, NR_BALLOON_POLICIES };
 /* core.c */
 extern struct mutex balloon_host_lock;
 extern bool balloon_superframe_targets;
+extern bool balloon_hold;
 extern atomic_long_t balloon_retries;
 struct balloon *balloon_current(void);
 void balloon_kick(struct balloon *b);
@@ -181,8 +185,15 @@ unsigned int balloon_host_inflate(struct balloon *b,
 				  const struct balloon_extent *ext, unsigned int nr);
 unsigned int balloon_host_deflate(struct balloon *b,
 				  const struct balloon_extent *ext, unsigned int nr);
-unsigned int balloon_take_back(struct balloon *b, unsigned int order,
-			       const struct balloon_extent *ext, unsigned int nr);
+unsigned int balloon_host_deflate_nowait(struct balloon *b,
+					 const struct balloon_extent *ext, unsigned int nr);
+unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_extent *give,
+				   const struct balloon_extent *take);
+void balloon_settle(struct balloon *b, const struct balloon_extent *ext,
+		    unsigned int nr, unsigned int done);
+unsigned int balloon_take_back(struct balloon *b, const struct balloon_extent *ext,
+			       unsigned int nr);
+void balloon_set_hold(bool hold);
 void balloon_host_update(struct balloon *b, bool busy);
 
 /* search.c */
@@ -190,6 +201,8 @@ unsigned long balloon_inflate_around(struct balloon *b, int origin, int owner,
 				     unsigned long want, int generation);
 unsigned long balloon_deflate_around(struct balloon *b, int origin, int owner,
 				     unsigned long want, int generation);
+int balloon_hungry_origin(struct balloon *b, unsigned long want, unsigned long *quota);
+void balloon_move_claim(int from, int to, unsigned long pages);
 int balloon_next_origin(bool inflate, unsigned long want, unsigned long *quota);
 unsigned long balloon_held(struct balloon_node *origin);
 unsigned long balloon_unclaimed(int nid);
@@ -217,6 +230,11 @@ struct balloon_zone *balloon_page_bz(const struct page *page);
 unsigned long balloon_node_count(int nid, unsigned long *superframes,
 				 unsigned long *partial, unsigned long *foreign);
 unsigned long balloon_total(void);
+unsigned long balloon_kept(void);
+unsigned long balloon_reserve_credit(unsigned long goal, unsigned long want,
+				     unsigned long unit);
+void balloon_reserve(unsigned long pages);
+void balloon_unreserve(unsigned long pages);
 unsigned long balloon_total_partial(void);
 void balloon_account(struct balloon *b, struct balloon_zone *bz,
 		     struct page *page, long pages);
@@ -244,8 +262,11 @@ static inline struct balloon_node *balloon_node_from(int *nid)
 /* superframe.c */
 unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
 				      unsigned int nr);
+bool balloon_take_superframe_nowait(int nid, struct balloon_extent *ext);
 void balloon_put_superframe(struct page *head);
 void balloon_queue_superframe(struct balloon *b, struct page *head);
+unsigned int balloon_dequeue_zone_superframes(struct balloon_zone *bz,
+					      struct balloon_extent *ext, unsigned int nr);
 unsigned int balloon_dequeue_superframes(int nid, struct balloon_extent *ext,
 					 unsigned int nr);
 void balloon_requeue_superframe(struct page *head);
@@ -273,6 +294,8 @@ bool balloon_page_arrives(struct balloon *b, struct page *page);
 void balloon_queue_page(struct balloon *b, struct page *page);
 void balloon_requeue_page(struct balloon *b, struct page *page);
 void balloon_coalesce_full(struct balloon *b);
+unsigned int balloon_dequeue_zone_pages(struct balloon_zone *bz,
+					struct balloon_extent *ext, unsigned int nr);
 unsigned int balloon_dequeue_pages(int nid, struct balloon_extent *ext,
 				   unsigned int nr);
 void balloon_page_leaves(struct balloon *b, struct page *page);
@@ -282,6 +305,21 @@ void balloon_page_putback(struct page *page);
 unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
 				unsigned int nr, bool reclaim);
 void balloon_put_page(struct page *page);
+
+/* refill.c */
+enum balloon_refill_mode {
+	BALLOON_REFILL_OFF,
+	BALLOON_REFILL_CREDIT,
+	BALLOON_REFILL_EXCHANGE,
+	BALLOON_REFILL_OOM,
+	NR_BALLOON_REFILL_MODES
+};
+
+/* Patching the allocator's code back and forth costs more than the hook does. */
+#define BALLOON_REFILL_LINGER	(10 * HZ)
+
+extern enum balloon_refill_mode balloon_refill_mode;
+bool balloon_refill_switch(struct balloon *b);
 
 /* migrate.c */
 extern const struct movable_operations balloon_numa_mops;

@@ -23,16 +23,16 @@ static void putback(struct page *page)
 }
 
 /*
- * Inflate @dst, then deflate @src, so that the guest never holds more than the
- * host granted. The host may refuse either: before the first nothing has
- * happened; after it both pages are in the balloon, and the worker brings one
- * back. Both pages are locked.
+ * Exchange @dst for @src. The host may refuse: nothing has happened then, or,
+ * where it can't do both at once, both pages are in the balloon, and the worker
+ * brings one back. Both pages are locked.
  */
 static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 {
 	struct balloon_extent in = { page_to_pfn(dst), 0 };
 	struct balloon_extent out = { page_to_pfn(src), 0 };
 	struct balloon *b;
+	unsigned int done;
 	bool full;
 	int err;
 
@@ -59,7 +59,11 @@ static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 	 */
 	__SetPageOffline(dst);
 
-	if (balloon_host_inflate(b, &in, 1) != 1) {
+	/* While both are in the balloon, one of them is nobody's credit. */
+	balloon_reserve(1);
+	done = balloon_host_exchange(b, &in, &out);
+	if (!done) {
+		balloon_unreserve(1);
 		__ClearPageOffline(dst);
 		balloon_block_cancel(dst);
 		err = -EBUSY;
@@ -68,9 +72,10 @@ static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 	get_page(dst);		/* the balloon's */
 	full = balloon_page_arrives(b, dst);
 
-	if (balloon_host_deflate(b, &out, 1) != 1) {
+	if (done == 1) {
 		/* Not -EAGAIN: @dst can't be tried again. */
 		err = -EBUSY;
+		balloon_unreserve(1);
 		balloon_kick_later(b);
 		goto unlock;
 	}

@@ -10,6 +10,15 @@
 
 struct balloon_node *balloon_nodes[MAX_NUMNODES];
 
+/* Base pages in the balloon, lent ones included. */
+static atomic_long_t total;
+/*
+ * Those of them that nobody is about to take back. Who is to deflate pages
+ * takes them off this figure first, so that two who see the same surplus over
+ * the target can't both have it.
+ */
+static atomic_long_t kept;
+
 /**
  * balloon_node_add - prepare for ballooning on a node
  * @nid: an online node, with or without memory
@@ -31,6 +40,7 @@ struct balloon_node *balloon_node_add(int nid)
 
 	bn->nid = nid;
 	bn->target = BALLOON_TARGET_AUTO;
+	bn->exchange_after = jiffies;
 	for (z = 0; z < MAX_NR_ZONES; z++) {
 		struct balloon_zone *bz = &bn->zones[z];
 
@@ -97,12 +107,65 @@ unsigned long balloon_node_count(int nid, unsigned long *superframes,
  */
 unsigned long balloon_total(void)
 {
-	unsigned long total = 0;
-	int nid;
+	return atomic_long_read(&total);
+}
 
-	for_each_online_node(nid)
-		total += balloon_node_count(nid, NULL, NULL, NULL);
-	return total;
+/**
+ * balloon_kept - those of balloon_total() that nobody is about to take back
+ *
+ * Return: their number.
+ */
+unsigned long balloon_kept(void)
+{
+	return atomic_long_read(&kept);
+}
+
+/**
+ * balloon_reserve_credit - reserve pages that the host allows to be taken back
+ * @goal: base pages that are to stay in the balloon
+ * @want: base pages wanted
+ * @unit: reserve only multiples of it
+ *
+ * To be called before pages are dequeued. What does not leave the balloon in the
+ * end is to be passed to balloon_unreserve().
+ *
+ * Context: any.
+ * Return: base pages reserved, at most @want.
+ */
+unsigned long balloon_reserve_credit(unsigned long goal, unsigned long want,
+				     unsigned long unit)
+{
+	long old = atomic_long_read(&kept), n;
+
+	do {
+		n = min_t(long, want, old - (long)goal);
+		if (n < (long)unit)
+			return 0;
+		n = round_down(n, unit);
+	} while (!atomic_long_try_cmpxchg(&kept, &old, old - n));
+	return n;
+}
+
+/**
+ * balloon_reserve - reserve pages to be taken back whatever the target is
+ * @pages: base pages
+ *
+ * Context: any.
+ */
+void balloon_reserve(unsigned long pages)
+{
+	atomic_long_sub(pages, &kept);
+}
+
+/**
+ * balloon_unreserve - reserved pages stay in the balloon
+ * @pages: base pages
+ *
+ * Context: any.
+ */
+void balloon_unreserve(unsigned long pages)
+{
+	atomic_long_add(pages, &kept);
 }
 
 /**
@@ -112,14 +175,14 @@ unsigned long balloon_total(void)
  */
 unsigned long balloon_total_partial(void)
 {
-	unsigned long partial, total = 0;
+	unsigned long partial, sum = 0;
 	int nid;
 
 	for_each_online_node(nid) {
 		balloon_node_count(nid, NULL, &partial, NULL);
-		total += partial;
+		sum += partial;
 	}
-	return total;
+	return sum;
 }
 
 /**
@@ -129,7 +192,8 @@ unsigned long balloon_total_partial(void)
  * @page: one of the pages
  * @pages: how many base pages come; negative: leave
  *
- * Keeps managed + accounted of the zone constant.
+ * Keeps managed + accounted of the zone constant. Pages that leave were
+ * reserved before: balloon_reserve(), balloon_reserve_credit().
  */
 void balloon_account(struct balloon *b, struct balloon_zone *bz,
 		     struct page *page, long pages)
@@ -137,6 +201,9 @@ void balloon_account(struct balloon *b, struct balloon_zone *bz,
 	lockdep_assert_held(&bz->lock);
 
 	mod_node_page_state(page_pgdat(page), NR_BALLOON_PAGES, pages);
+	atomic_long_add(pages, &total);
+	if (pages > 0)
+		balloon_unreserve(pages);
 	if (b->flags & BALLOON_KEEP_MANAGED)
 		return;
 	bz->accounted += pages;

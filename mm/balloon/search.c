@@ -116,6 +116,35 @@ void balloon_settle_claims(void)
 	}
 }
 
+/**
+ * balloon_move_claim - pages on one node were exchanged for pages on another
+ * @from: where base pages left the balloon
+ * @to: where as many came to it
+ * @pages: how many
+ *
+ * What they were inflated for follows them, or the worker would undo it.
+ *
+ * Context: with balloon_host_lock held.
+ */
+void balloon_move_claim(int from, int to, unsigned long pages)
+{
+	unsigned long sum = claimed(from), left = deflatable(from), cut;
+	struct balloon_node *bn;
+	int origin;
+
+	lockdep_assert_held(&balloon_host_lock);
+	/* Those that left may have been nobody's. */
+	pages = min(pages, sum - min(sum, left));
+	for (origin = 0; pages && (bn = balloon_node_from(&origin)); origin++) {
+		if (!bn->held)
+			continue;
+		cut = min(bn->held[from], pages);
+		bn->held[from] -= cut;
+		bn->held[to] += cut;
+		pages -= cut;
+	}
+}
+
 /* Copy the rings: they may be rebuilt while the host is being waited for. */
 static unsigned int copy_rings(int origin)
 {
@@ -207,20 +236,25 @@ static unsigned long give(struct search *s, int nid, unsigned int order, unsigne
 	return done;
 }
 
-/* One batch of extents, chosen from the balloon, back from the host. */
-static unsigned long get_back(struct search *s, int nid, unsigned int order, unsigned int nr)
+/* One batch of up to @reserved extents back from the host. */
+static unsigned long get_back(struct search *s, int nid, unsigned int order,
+			      unsigned int reserved)
 {
-	unsigned int done;
+	unsigned int nr, done = 0;
 
-	mutex_lock(&balloon_host_lock);
-	done = balloon_take_back(s->b, order, s->b->ext, nr);
-	account(s, nid, BALLOON_DEFLATE_LOCAL, -((long)done << order));
-	balloon_host_update(s->b, true);
-	mutex_unlock(&balloon_host_lock);
-
+	nr = order ? balloon_dequeue_superframes(nid, s->b->ext, reserved) :
+		     balloon_dequeue_pages(nid, s->b->ext, reserved);
+	if (nr) {
+		mutex_lock(&balloon_host_lock);
+		done = balloon_take_back(s->b, s->b->ext, nr);
+		account(s, nid, BALLOON_DEFLATE_LOCAL, -((long)done << order));
+		balloon_host_update(s->b, true);
+		mutex_unlock(&balloon_host_lock);
+		trace_balloon_deflate(nid, s->origin, order, (unsigned long)nr << order,
+				      (unsigned long)done << order);
+	}
+	balloon_unreserve((unsigned long)(reserved - done) << order);
 	s->done += (unsigned long)done << order;
-	trace_balloon_deflate(nid, s->origin, order, (unsigned long)nr << order,
-			      (unsigned long)done << order);
 	return done;
 }
 
@@ -384,6 +418,29 @@ int balloon_next_origin(bool inflate, unsigned long want, unsigned long *quota)
 	return shares[pick].nid;
 }
 
+/* What a node that refilled gets before the policy's rule goes on. */
+#define HUNGRY_PAGES	(16 * SUPERFRAME_PAGES)
+
+/**
+ * balloon_hungry_origin - the node that took pages back for an allocation
+ * @b: the balloon
+ * @want: base pages to deflate
+ * @quota: where to store how many of them are this origin's
+ *
+ * It is first in line, once.
+ *
+ * Return: the node; NUMA_NO_NODE if there is none, or nothing to deflate there.
+ */
+int balloon_hungry_origin(struct balloon *b, unsigned long want, unsigned long *quota)
+{
+	int nid = xchg(&b->hungry, NUMA_NO_NODE);
+
+	if (nid == NUMA_NO_NODE)
+		return nid;
+	*quota = min3(want, HUNGRY_PAGES, balloon_unclaimed(nid));
+	return *quota ? nid : NUMA_NO_NODE;
+}
+
 /**
  * balloon_inflate_around - give pages to the host, as near to a node as can be
  * @b: the balloon
@@ -431,11 +488,11 @@ static void deflate_pages(struct search *s, int nid, unsigned long pages)
 
 	/* A host that has no memory left behind this node may have it elsewhere. */
 	for (nr = 0; pages && got == nr && !search_over(s); pages -= got) {
-		nr = balloon_dequeue_pages(nid, s->b->ext,
-					   min(pages, BALLOON_BATCH_PAGES));
-		if (!nr)
-			return;
+		nr = balloon_reserve_credit(balloon_goal(s->b),
+					    min(pages, BALLOON_BATCH_PAGES), 1);
 		got = get_back(s, nid, 0, nr);
+		if (!got)
+			return;
 	}
 }
 
@@ -448,11 +505,13 @@ static void deflate_whole(struct search *s, int nid, unsigned long pages)
 	deflate_pages(s, nid, pages);
 	left = (pages - (s->done - done)) / SUPERFRAME_PAGES;
 	for (nr = 0; left && got == nr && !search_over(s); left -= got) {
-		nr = balloon_dequeue_superframes(nid, s->b->ext,
-						 min(left, BALLOON_BATCH_SUPERFRAMES));
-		if (!nr)
-			return;
+		nr = balloon_reserve_credit(balloon_goal(s->b),
+					    min(left, BALLOON_BATCH_SUPERFRAMES) *
+					    SUPERFRAME_PAGES, SUPERFRAME_PAGES) /
+		     SUPERFRAME_PAGES;
 		got = get_back(s, nid, SUPERFRAME_ORDER, nr);
+		if (!got)
+			return;
 	}
 }
 

@@ -12,6 +12,8 @@
  *   max_order		largest order it takes: 0 or 9; before it is enabled
  *   keep_managed	1: the guest may take everything back (BALLOON_KEEP_MANAGED)
  *   exact_target	1: BALLOON_EXACT_TARGET
+ *   nowait		1: it need not be waited for to deflate; before it is enabled
+ *   atomic		1: it exchanges atomically; before it is enabled
  *   target		base pages that the host wants
  *   free		"NODE PAGES": what the host can give back on a node; one
  *			line a node, "max" for any amount
@@ -20,9 +22,10 @@
  *   fail		so many calls return -EIO
  *   short		at most so many extents a call; 0: any number
  *   lie		so many more than true in every answer
- *   delay_ms		every call takes so long
+ *   delay_ms		every call takes so long, unless it need not be waited for
  *   lend		base pages lent out, as for foreign mappings
  *   held		base pages that the host holds
+ *   least_held		the fewest since this file was written to
  *   calls		host calls so far
  *   violations		breaches of the protocol so far
  */
@@ -43,13 +46,15 @@
 static struct balloon sim;
 /* Protects enabling, the lent pages, and what the host has free. */
 static DEFINE_MUTEX(sim_mutex);
+/* Protects what the host knows, against calls that don't wait for it. */
+static DEFINE_SPINLOCK(sim_lock);
 static bool enabled;
 static unsigned long *frames;
 static unsigned long nr_frames;
-static u64 held, calls, violations;
+static u64 held, least_held, calls, violations;
 static u64 host_free[MAX_NUMNODES];
 static u32 max_order = BALLOON_SUPERFRAME_ORDER;
-static bool keep_managed, exact_target;
+static bool keep_managed, exact_target, nowait, atomic;
 static u32 refuse_inflate, refuse_deflate, fail, short_answer, lie, delay_ms;
 static struct page **lent;
 static unsigned int nr_lent;
@@ -90,15 +95,20 @@ static bool spoilt(u32 *knob)
 	return true;
 }
 
+static void dawdle(void)
+{
+	if (delay_ms)
+		msleep(delay_ms);
+}
+
 static unsigned int granted(unsigned int nr)
 {
 	calls++;
-	if (delay_ms)
-		msleep(delay_ms);
 	return short_answer ? min(nr, short_answer) : nr;
 }
 
-static long sim_inflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+/* The following three with sim_lock held. */
+static long take(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
 	unsigned int i, n = granted(nr);
 	unsigned long pfn;
@@ -125,7 +135,7 @@ static long sim_inflate(struct balloon *b, const struct balloon_extent *ext, uns
 	return n + lie;
 }
 
-static long sim_deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+static long give(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
 	unsigned int i, n = granted(nr);
 	unsigned long pfn;
@@ -154,10 +164,69 @@ static long sim_deflate(struct balloon *b, const struct balloon_extent *ext, uns
 			held--;
 		}
 	}
+	least_held = min(least_held, held);
 	return i + lie;
 }
 
-static const struct balloon_ops sim_ops = {
+static long swap_one(struct balloon *b, const struct balloon_extent *in,
+		     const struct balloon_extent *out)
+{
+	u64 least = least_held;
+
+	if (spoilt(&refuse_inflate) || give(b, out, 1) < 1)
+		return 0;
+	take(b, in, 1);
+	/* At no moment did it hold less. */
+	least_held = min(least, held);
+	return 1;
+}
+
+static long sim_inflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned long flags;
+	long done;
+
+	dawdle();
+	spin_lock_irqsave(&sim_lock, flags);
+	done = take(b, ext, nr);
+	spin_unlock_irqrestore(&sim_lock, flags);
+	return done;
+}
+
+static long sim_deflate_nowait(struct balloon *b, const struct balloon_extent *ext,
+			       unsigned int nr)
+{
+	unsigned long flags;
+	long done;
+
+	spin_lock_irqsave(&sim_lock, flags);
+	done = give(b, ext, nr);
+	spin_unlock_irqrestore(&sim_lock, flags);
+	return done;
+}
+
+static long sim_deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+{
+	dawdle();
+	return sim_deflate_nowait(b, ext, nr);
+}
+
+static long sim_exchange(struct balloon *b, const struct balloon_extent *in,
+			 const struct balloon_extent *out, unsigned int nr)
+{
+	unsigned long flags;
+	unsigned int i;
+
+	dawdle();
+	spin_lock_irqsave(&sim_lock, flags);
+	for (i = 0; i < nr; i++)
+		if (swap_one(b, in + i, out + i) != 1)
+			break;
+	spin_unlock_irqrestore(&sim_lock, flags);
+	return i;
+}
+
+static struct balloon_ops sim_ops = {
 	.inflate = sim_inflate,
 	.deflate = sim_deflate,
 };
@@ -177,6 +246,8 @@ static int enable(void)
 		.flags = (keep_managed ? BALLOON_KEEP_MANAGED : 0) |
 			 (exact_target ? BALLOON_EXACT_TARGET : 0),
 	};
+	sim_ops.deflate_nowait = nowait ? sim_deflate_nowait : NULL;
+	sim_ops.exchange = atomic ? sim_exchange : NULL;
 	held = 0;
 	err = balloon_register(&sim);
 	if (err)
@@ -315,6 +386,21 @@ static const struct file_operations free_fops = {
 	.release = single_release,
 };
 
+static int least_held_set(void *data, u64 val)
+{
+	spin_lock_irq(&sim_lock);
+	least_held = held;
+	spin_unlock_irq(&sim_lock);
+	return 0;
+}
+
+static int least_held_get(void *data, u64 *val)
+{
+	*val = least_held;
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(least_held_fops, least_held_get, least_held_set, "%llu\n");
+
 static int __init sim_init(void)
 {
 	struct dentry *dir = debugfs_create_dir("balloon_sim", NULL);
@@ -324,6 +410,8 @@ static int __init sim_init(void)
 	debugfs_create_u32("max_order", 0600, dir, &max_order);
 	debugfs_create_bool("keep_managed", 0600, dir, &keep_managed);
 	debugfs_create_bool("exact_target", 0600, dir, &exact_target);
+	debugfs_create_bool("nowait", 0600, dir, &nowait);
+	debugfs_create_bool("atomic", 0600, dir, &atomic);
 	debugfs_create_file("target", 0600, dir, NULL, &target_fops);
 	debugfs_create_file("free", 0600, dir, NULL, &free_fops);
 	debugfs_create_u32("refuse_inflate", 0600, dir, &refuse_inflate);
@@ -334,6 +422,7 @@ static int __init sim_init(void)
 	debugfs_create_u32("delay_ms", 0600, dir, &delay_ms);
 	debugfs_create_file("lend", 0600, dir, NULL, &lend_fops);
 	debugfs_create_u64("held", 0400, dir, &held);
+	debugfs_create_file("least_held", 0600, dir, NULL, &least_held_fops);
 	debugfs_create_u64("calls", 0400, dir, &calls);
 	debugfs_create_u64("violations", 0400, dir, &violations);
 	return 0;

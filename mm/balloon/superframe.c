@@ -82,6 +82,43 @@ static unsigned int take_locked(struct zone *zone, struct balloon_extent *ext,
 	return n;
 }
 
+/* Take up to @nr superframes off @nid's free lists. */
+static unsigned int take(int nid, struct balloon_extent *ext, unsigned int nr)
+{
+	struct zone *zones = NODE_DATA(nid)->node_zones;
+	unsigned int n = 0, got;
+	unsigned long flags;
+	int z;
+
+	/* Highest zone first, as the zonelists do: low memory is the scarcest. */
+	for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
+		if (!managed_zone(&zones[z]))
+			continue;
+		do {
+			spin_lock_irqsave(&zones[z].lock, flags);
+			got = take_locked(&zones[z], ext + n, min(nr - n, TAKE_MAX));
+			spin_unlock_irqrestore(&zones[z].lock, flags);
+			n += got;
+		} while (got && n < nr);
+	}
+	return n;
+}
+
+static void set_offline(const struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int i;
+	unsigned long j;
+
+	for (i = 0; i < nr; i++) {
+		struct page *head = pfn_to_page(ext[i].pfn);
+
+		/* First: offline without a reference is left to offlining. */
+		set_page_refcounted(head);
+		for (j = 0; j < SUPERFRAME_PAGES; j++)
+			__SetPageOffline(head + j);
+	}
+}
+
 /**
  * balloon_take_superframes - take whole free superframes of a node
  * @nid: the node
@@ -97,42 +134,39 @@ static unsigned int take_locked(struct zone *zone, struct balloon_extent *ext,
 unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
 				      unsigned int nr)
 {
-	struct zone *zones = NODE_DATA(nid)->node_zones;
-	unsigned int n = 0, got, i;
-	unsigned long j;
-	int z;
-
-	/* Highest zone first, as the zonelists do: low memory is the scarcest. */
-	for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
-		if (!managed_zone(&zones[z]))
-			continue;
-		do {
-			spin_lock_irq(&zones[z].lock);
-			got = take_locked(&zones[z], ext + n, min(nr - n, TAKE_MAX));
-			spin_unlock_irq(&zones[z].lock);
-			n += got;
-		} while (got && n < nr);
-	}
-
+	nr = take(nid, ext, nr);
 	/* Readers of /proc/kcore must be out of pages that the host takes. */
 	page_offline_begin();
-	for (i = 0; i < n; i++) {
-		struct page *head = pfn_to_page(ext[i].pfn);
-
-		/* First: offline without a reference is left to offlining. */
-		set_page_refcounted(head);
-		for (j = 0; j < SUPERFRAME_PAGES; j++)
-			__SetPageOffline(head + j);
-	}
+	set_offline(ext, nr);
 	page_offline_end();
-	return n;
+	return nr;
+}
+
+/**
+ * balloon_take_superframe_nowait - take a whole free superframe for an allocation
+ * @nid: the node
+ * @ext: where to store it
+ *
+ * As balloon_take_superframes(), but without waiting for readers of /proc/kcore:
+ * one that faults may be what is allocated for. It copes with a page that the
+ * host has taken.
+ *
+ * Context: any.
+ * Return: whether there was one.
+ */
+bool balloon_take_superframe_nowait(int nid, struct balloon_extent *ext)
+{
+	unsigned int nr = take(nid, ext, 1);
+
+	set_offline(ext, nr);
+	return nr;
 }
 
 /**
  * balloon_put_superframe - put a superframe back on the free lists
  * @head: its first page, in no queue, with its frames in the guest's hands
  *
- * Context: process context.
+ * Context: any.
  */
 void balloon_put_superframe(struct page *head)
 {
@@ -190,13 +224,43 @@ void balloon_queue_superframe(struct balloon *b, struct page *head)
 }
 
 /**
- * balloon_dequeue_superframes - choose superframes to ask back from the host
- * @nid: their node
+ * balloon_dequeue_zone_superframes - choose superframes to ask back from the host
+ * @bz: their zone
  * @ext: where to store them
  * @nr: how many at most
  *
  * They stay in the balloon, on no list: each is to be passed to
  * balloon_free_superframe() or balloon_requeue_superframe().
+ *
+ * Context: any.
+ * Return: how many there were.
+ */
+unsigned int balloon_dequeue_zone_superframes(struct balloon_zone *bz,
+					      struct balloon_extent *ext, unsigned int nr)
+{
+	struct page *head, *next;
+	unsigned long flags;
+	unsigned int n = 0;
+
+	spin_lock_irqsave(&bz->lock, flags);
+	list_for_each_entry_safe(head, next, &bz->superframes, lru) {
+		if (n == nr)
+			break;
+		list_del(&head->lru);
+		bz->superframes_away++;
+		ext[n++] = (struct balloon_extent){ page_to_pfn(head), SUPERFRAME_ORDER };
+	}
+	spin_unlock_irqrestore(&bz->lock, flags);
+	return n;
+}
+
+/**
+ * balloon_dequeue_superframes - choose superframes to ask back from the host
+ * @nid: their node
+ * @ext: where to store them
+ * @nr: how many at most
+ *
+ * As balloon_dequeue_zone_superframes().
  *
  * Return: how many there were.
  */
@@ -208,21 +272,8 @@ unsigned int balloon_dequeue_superframes(int nid, struct balloon_extent *ext,
 	int z;
 
 	/* Low memory was taken last and is given back first. */
-	for (z = 0; bn && z < MAX_NR_ZONES && n < nr; z++) {
-		struct balloon_zone *bz = &bn->zones[z];
-		struct page *head, *next;
-
-		spin_lock_irq(&bz->lock);
-		list_for_each_entry_safe(head, next, &bz->superframes, lru) {
-			if (n == nr)
-				break;
-			list_del(&head->lru);
-			bz->superframes_away++;
-			ext[n++] = (struct balloon_extent){
-				page_to_pfn(head), SUPERFRAME_ORDER };
-		}
-		spin_unlock_irq(&bz->lock);
-	}
+	for (z = 0; bn && z < MAX_NR_ZONES && n < nr; z++)
+		n += balloon_dequeue_zone_superframes(&bn->zones[z], ext + n, nr - n);
 	return n;
 }
 
@@ -246,7 +297,7 @@ void balloon_requeue_superframe(struct page *head)
  * @b: the balloon
  * @head: its first page, from balloon_dequeue_superframes()
  *
- * Context: process context.
+ * Context: any.
  */
 void balloon_free_superframe(struct balloon *b, struct page *head)
 {

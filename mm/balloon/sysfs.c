@@ -216,14 +216,20 @@ static const char * const policy_names[NR_BALLOON_POLICIES] = {
 	[BALLOON_LOCAL]		= "local",
 };
 
-static ssize_t policy_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+/* The possible values, the current one in brackets. */
+static ssize_t emit_choice(char *buf, const char * const *names, int nr, int current_one)
 {
 	int i, len = 0;
 
-	for (i = 0; i < NR_BALLOON_POLICIES; i++)
-		len += sysfs_emit_at(buf, len, i == READ_ONCE(balloon_policy) ? "%s[%s]" : "%s%s",
-				     i ? " " : "", policy_names[i]);
+	for (i = 0; i < nr; i++)
+		len += sysfs_emit_at(buf, len, i == current_one ? "%s[%s]" : "%s%s",
+				     i ? " " : "", names[i]);
 	return len + sysfs_emit_at(buf, len, "\n");
+}
+
+static ssize_t policy_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return emit_choice(buf, policy_names, NR_BALLOON_POLICIES, READ_ONCE(balloon_policy));
 }
 
 static ssize_t policy_store(struct kobject *kobj, struct kobj_attribute *attr,
@@ -260,6 +266,33 @@ static ssize_t superframe_targets_store(struct kobject *kobj, struct kobj_attrib
 
 static struct kobj_attribute superframe_targets_attr = __ATTR_RW(superframe_targets);
 
+static const char * const refill_names[NR_BALLOON_REFILL_MODES] = {
+	[BALLOON_REFILL_OFF]		= "off",
+	[BALLOON_REFILL_CREDIT]		= "credit",
+	[BALLOON_REFILL_EXCHANGE]	= "exchange",
+	[BALLOON_REFILL_OOM]		= "oom",
+};
+
+static ssize_t refill_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return emit_choice(buf, refill_names, NR_BALLOON_REFILL_MODES,
+			   READ_ONCE(balloon_refill_mode));
+}
+
+static ssize_t refill_store(struct kobject *kobj, struct kobj_attribute *attr,
+			    const char *buf, size_t len)
+{
+	int mode = sysfs_match_string(refill_names, buf);
+
+	if (mode < 0)
+		return -EINVAL;
+	WRITE_ONCE(balloon_refill_mode, mode);
+	balloon_replan();
+	return len;
+}
+
+static struct kobj_attribute refill_attr = __ATTR_RW(refill);
+
 static ssize_t nr_pages_all_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	unsigned long pages = balloon_total();
@@ -289,6 +322,7 @@ static struct kobj_attribute retries_attr = __ATTR_RO(retries);
 
 static struct attribute *balloon_attrs[] = {
 	&policy_attr.attr,
+	&refill_attr.attr,
 	&superframe_targets_attr.attr,
 	&nr_pages_all_attr.attr,
 	&target_all_attr.attr,

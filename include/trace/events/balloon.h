@@ -5,7 +5,9 @@
 #if !defined(_TRACE_BALLOON_H) || defined(TRACE_HEADER_MULTI_READ)
 #define _TRACE_BALLOON_H
 
+#include <linux/ktime.h>
 #include <linux/tracepoint.h>
+#include <trace/events/mmflags.h>
 
 /* One host conversation. @count: base pages asked for, @result: got. */
 DECLARE_EVENT_CLASS(balloon_batch,
@@ -100,6 +102,38 @@ TRACE_EVENT(balloon_migrate,
 
 	TP_printk("node=%d to=%d pfn=0x%lx to_pfn=0x%lx",
 		  __entry->from, __entry->to, __entry->from_pfn, __entry->to_pfn)
+);
+
+/* An allocation took pages back, or could have. */
+TRACE_EVENT(balloon_refill,
+
+	TP_PROTO(int node, unsigned int order, gfp_t gfp, int mode, unsigned long pages,
+		 u64 began),
+
+	TP_ARGS(node, order, gfp, mode, pages, began),
+
+	TP_STRUCT__entry(
+		__field(int, node)
+		__field(unsigned int, order)
+		__field(unsigned long, gfp)
+		__field(int, mode)
+		__field(unsigned long, pages)
+		__field(u64, latency)
+	),
+
+	TP_fast_assign(
+		__entry->node = node;
+		__entry->order = order;
+		__entry->gfp = (__force unsigned long)gfp;
+		__entry->mode = mode;
+		__entry->pages = pages;
+		__entry->latency = began ? ktime_get_mono_fast_ns() - began : 0;
+	),
+
+	TP_printk("node=%d order=%u gfp=%s mode=%s pages=%lu latency=%llu ns",
+		  __entry->node, __entry->order, show_gfp_flags(__entry->gfp),
+		  __print_symbolic(__entry->mode, {1, "credit"}, {2, "exchange"}, {3, "oom"}),
+		  __entry->pages, __entry->latency)
 );
 
 /* What the host wants, and how far the worker got before it went to rest. */
