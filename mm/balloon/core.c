@@ -53,6 +53,16 @@ struct balloon *balloon_current(void)
 	return READ_ONCE(balloon);
 }
 
+/* What the host wants, as the user wants it. */
+static unsigned long wanted(struct balloon *b)
+{
+	unsigned long target = READ_ONCE(b->target);
+
+	if (READ_ONCE(balloon_superframe_targets) && !(b->flags & BALLOON_EXACT_TARGET))
+		target = round_down(target, SUPERFRAME_PAGES);
+	return target;
+}
+
 /**
  * balloon_goal - base pages that the balloon should hold now
  * @b: the balloon
@@ -61,11 +71,30 @@ struct balloon *balloon_current(void)
  */
 unsigned long balloon_goal(struct balloon *b)
 {
-	unsigned long goal = READ_ONCE(b->target);
+	unsigned long goal = wanted(b);
 
-	if (READ_ONCE(balloon_superframe_targets) && !(b->flags & BALLOON_EXACT_TARGET))
-		goal = round_down(goal, SUPERFRAME_PAGES);
 	return goal - min_t(unsigned long, goal, atomic_long_read(&b->oom_deflated));
+}
+
+/**
+ * balloon_stay_below - the balloon keeps what it holds, less than the host wants
+ * @b: the balloon, with balloon_host_lock held
+ *
+ * Until the host's target is set again. For pages that were taken back so that
+ * nobody is killed for them.
+ */
+void balloon_stay_below(struct balloon *b)
+{
+	unsigned long want = wanted(b), kept = max(0L, balloon_kept());
+
+	lockdep_assert_held(&balloon_host_lock);
+	atomic_long_set(&b->oom_deflated, want - min(want, kept));
+	/* A target that was set meanwhile begins afresh. */
+	if (wanted(b) != want)
+		atomic_long_set(&b->oom_deflated, 0);
+	/* The worker may be inflating: its plan is not what is wanted now. */
+	atomic_inc(&b->generation);
+	balloon_host_update(b, true);
 }
 
 /* A host's answer is input: more than it was asked for can't be true. */
@@ -216,8 +245,13 @@ unsigned int balloon_take_back(struct balloon *b, const struct balloon_extent *e
  */
 void balloon_host_update(struct balloon *b, bool busy)
 {
-	if (b->ops->update)
-		b->ops->update(b, balloon_total(), busy);
+	unsigned int noreclaim;
+
+	if (!b->ops->update || b->suspended)
+		return;
+	noreclaim = memalloc_noreclaim_save();
+	b->ops->update(b, balloon_total(), busy);
+	memalloc_noreclaim_restore(noreclaim);
 }
 
 /**
@@ -279,17 +313,22 @@ void balloon_replan(void)
  *
  * For tests: what is inflated stays, and only refills deflate.
  *
- * Context: may sleep. When it returns, the worker is at rest, or wakes up.
+ * Context: may sleep. When it returns, the worker is at rest.
  */
 void balloon_set_hold(bool hold)
 {
-	mutex_lock(&balloon_mutex);
+	struct balloon *b;
+	bool busy;
+
 	WRITE_ONCE(balloon_hold, hold);
-	if (balloon) {
-		plan_anew(balloon);
-		flush_delayed_work(&balloon->work);
-	}
-	mutex_unlock(&balloon_mutex);
+	balloon_replan();
+	/* Not flushed under balloon_mutex: hotplug takes that, and stops cpus. */
+	do {
+		rcu_read_lock();
+		b = balloon_current();
+		busy = b && work_busy(&b->work.work);
+		rcu_read_unlock();
+	} while (busy && hold && !msleep_interruptible(10));
 }
 
 /**
@@ -387,6 +426,10 @@ static unsigned long converge(struct balloon *b, int generation)
 			break;
 	}
 
+	/* What is above the total now is the worker's, for the other half. */
+	have = balloon_total();
+	balloon_keep_surplus(have - min(have, balloon_goal(b)));
+
 	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
 		have = balloon_held(bn);
 		if (have > node_goal[nid] && !balloon_stale(b, generation))
@@ -402,6 +445,7 @@ static unsigned long converge(struct balloon *b, int generation)
 		if (got < want)
 			break;
 	}
+	balloon_keep_surplus(0);
 	return moved;
 }
 
@@ -431,6 +475,8 @@ static void balloon_run(struct balloon *b)
 	int generation = atomic_read(&b->generation);
 	unsigned long moved;
 
+	if (READ_ONCE(b->stopped))
+		return;
 	balloon_refill_switch(b);
 	if (READ_ONCE(balloon_hold)) {
 		report(b);
@@ -528,9 +574,9 @@ void balloon_suspend(struct balloon *b)
 
 	WRITE_ONCE(b->stopped, true);
 	atomic_inc(&b->generation);
-	cancel_delayed_work_sync(&b->work);
 	/* Refills that do not wait for the host have seen that it is stopped. */
 	synchronize_rcu();
+	cancel_delayed_work_sync(&b->work);
 
 	while ((left = balloon_total())) {
 		moved = 0;
@@ -626,6 +672,8 @@ EXPORT_SYMBOL_GPL(balloon_register);
 void balloon_unregister(struct balloon *b)
 {
 	balloon_suspend(b);
+	/* While no other can have come: it would be its key. */
+	balloon_refill_switch(NULL);
 	mutex_lock(&balloon_mutex);
 	mutex_lock(&balloon_host_lock);
 	WRITE_ONCE(balloon, NULL);
@@ -634,7 +682,6 @@ void balloon_unregister(struct balloon *b)
 	/* Nobody kicks it any more, now that it can't be found. */
 	synchronize_rcu();
 	cancel_delayed_work_sync(&b->work);
-	balloon_refill_switch(NULL);
 	kvfree(b->ext);
 }
 EXPORT_SYMBOL_GPL(balloon_unregister);

@@ -41,6 +41,8 @@
  */
 #define BALLOON_BATCH_SUPERFRAMES	128U
 #define BALLOON_BATCH_PAGES		1024U
+/* Superframes that an allocation can't have while the worker asks for them. */
+#define BALLOON_BATCH_DEFLATE		32U
 
 /* Partial blocks are kept by sixteenths of their fullness, full ones apart. */
 #define BALLOON_NR_BUCKETS	17
@@ -181,6 +183,7 @@ void balloon_replan(void);
 bool balloon_stale(struct balloon *b, int generation);
 unsigned long balloon_goal(struct balloon *b);
 unsigned long balloon_host_target(void);
+void balloon_stay_below(struct balloon *b);
 unsigned int balloon_host_inflate(struct balloon *b,
 				  const struct balloon_extent *ext, unsigned int nr);
 unsigned int balloon_host_deflate(struct balloon *b,
@@ -202,6 +205,7 @@ unsigned long balloon_inflate_around(struct balloon *b, int origin, int owner,
 unsigned long balloon_deflate_around(struct balloon *b, int origin, int owner,
 				     unsigned long want, int generation);
 int balloon_hungry_origin(struct balloon *b, unsigned long want, unsigned long *quota);
+void balloon_keep_surplus(unsigned long pages);
 void balloon_move_claim(int from, int to, unsigned long pages);
 int balloon_next_origin(bool inflate, unsigned long want, unsigned long *quota);
 unsigned long balloon_held(struct balloon_node *origin);
@@ -230,7 +234,7 @@ struct balloon_zone *balloon_page_bz(const struct page *page);
 unsigned long balloon_node_count(int nid, unsigned long *superframes,
 				 unsigned long *partial, unsigned long *foreign);
 unsigned long balloon_total(void);
-unsigned long balloon_kept(void);
+long balloon_kept(void);
 unsigned long balloon_reserve_credit(unsigned long goal, unsigned long want,
 				     unsigned long unit);
 void balloon_reserve(unsigned long pages);

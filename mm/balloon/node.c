@@ -113,9 +113,9 @@ unsigned long balloon_total(void)
 /**
  * balloon_kept - those of balloon_total() that nobody is about to take back
  *
- * Return: their number.
+ * Return: their number; below 0 for a moment where more was reserved than there is.
  */
-unsigned long balloon_kept(void)
+long balloon_kept(void)
 {
 	return atomic_long_read(&kept);
 }

@@ -11,9 +11,13 @@
  *	credit from any backend, of base pages too, and exchange; only if no
  *	other conversation with the host goes on
  *   about to call the OOM killer
+ *	the same once more, but waits for its turn to talk to the host; then
  *	pages beyond the target, where the host permits it
  *   ALLOC_NO_WATERMARKS, and the balloon's own worker
  *	nothing: they are what the balloon needs to work at all
+ *   __GFP_HIGH without __GFP_RECLAIM
+ *	nothing: debugobjects' way to say that any lock may be held, the
+ *	balloon's own too
  *
  * Nothing is allocated here.
  *
@@ -64,16 +68,26 @@ struct refill {
 	gfp_t gfp;
 	/* It may wait for the host. */
 	bool may_wait;
+	/* What it came to, for who looks on. */
+	enum balloon_refill_mode mode;
 	/* Its zone has pages that it could have had. */
 	bool failed;
 };
 
+/* Has the guest less than the host allows? */
+static bool has_credit(struct balloon *b)
+{
+	return balloon_kept() > (long)balloon_goal(b);
+}
+
 /* The host need not be asked. Returns base pages. */
 static unsigned long refill_nowait(struct refill *r)
 {
-	struct balloon_extent ext;
 	unsigned long reserved, got = 0;
+	struct balloon_extent ext;
 	struct balloon *b;
+
+	r->mode = BALLOON_REFILL_CREDIT;
 
 	rcu_read_lock();
 	b = balloon_current();
@@ -118,6 +132,7 @@ static unsigned long refill_credit(struct refill *r, struct balloon *b)
 {
 	unsigned long goal = balloon_goal(b), got;
 
+	r->mode = BALLOON_REFILL_CREDIT;
 	got = ask_back(r, b, SUPERFRAME_ORDER,
 		       balloon_reserve_credit(goal, SUPERFRAME_PAGES, SUPERFRAME_PAGES));
 	/* A block that is nearly whole for the guest may be so then, or not. */
@@ -144,8 +159,8 @@ static unsigned long plenty(int nid)
 	return free - min(free, keep);
 }
 
-/* The node that gives for @nid: in the farthest ring that can, whoever has most. */
-static int farthest_with_plenty(int nid)
+/* The node that may give for @nid: in the farthest ring, whoever has most. */
+static int farthest_with_plenty(int nid, const nodemask_t *tried)
 {
 	unsigned long most = 0;
 	struct balloon_rings *rings;
@@ -159,7 +174,7 @@ static int farthest_with_plenty(int nid)
 		/* The next ring begins. */
 		if (best != NUMA_NO_NODE && rings->node[i].distance != rings->node[i + 1].distance)
 			break;
-		if (rings->node[i].nid == nid)
+		if (node_isset(rings->node[i].nid, *tried))
 			continue;
 		pages = plenty(rings->node[i].nid);
 		if (pages > most) {
@@ -169,6 +184,29 @@ static int farthest_with_plenty(int nid)
 	}
 	rcu_read_unlock();
 	return best;
+}
+
+/* A free superframe of another node. Returns the node. */
+static int take_elsewhere(int nid, struct balloon_extent *ext)
+{
+	nodemask_t tried = nodemask_of_node(nid);
+	int other;
+
+	/* Who has plenty may have it in pieces. */
+	while ((other = farthest_with_plenty(nid, &tried)) != NUMA_NO_NODE) {
+		if (balloon_take_superframe_nowait(other, ext))
+			break;
+		node_set(other, tried);
+	}
+	return other;
+}
+
+static bool may_exchange(struct refill *r)
+{
+	struct balloon_node *bn = balloon_nodes[zone_to_nid(r->zone)];
+
+	return READ_ONCE(r->bz->nr_superframes) &&
+	       time_after_eq(jiffies, READ_ONCE(bn->exchange_after));
 }
 
 /*
@@ -183,14 +221,14 @@ static unsigned long refill_exchange(struct refill *r, struct balloon *b)
 	struct balloon_extent give, take;
 	unsigned int done;
 
-	if (b->max_order < SUPERFRAME_ORDER || time_before(jiffies, READ_ONCE(bn->exchange_after)))
+	if (b->max_order < SUPERFRAME_ORDER ||
+	    !balloon_dequeue_zone_superframes(r->bz, &take, 1))
 		return 0;
+	r->mode = BALLOON_REFILL_EXCHANGE;
 	r->failed = true;
-	other = farthest_with_plenty(nid);
-	if (other == NUMA_NO_NODE || !balloon_take_superframe_nowait(other, &give))
-		goto pause;
-	if (!balloon_dequeue_zone_superframes(r->bz, &take, 1)) {
-		balloon_put_superframe(pfn_to_page(give.pfn));
+	other = take_elsewhere(nid, &give);
+	if (other == NUMA_NO_NODE) {
+		balloon_requeue_superframe(pfn_to_page(take.pfn));
 		goto pause;
 	}
 
@@ -218,15 +256,29 @@ pause:
 static unsigned long refill_wait(struct refill *r, enum balloon_refill_mode mode)
 {
 	unsigned long got = 0;
+	bool exchange, credit;
 	struct balloon *b;
 
-	/* Who has it may be waiting for what this allocation is for. */
-	if (!r->may_wait || !mutex_trylock(&balloon_host_lock))
+	if (!r->may_wait)
 		return 0;
+	exchange = mode >= BALLOON_REFILL_EXCHANGE && may_exchange(r);
+	/* Most of the time there is nothing to be had: nobody's lock is touched then. */
+	rcu_read_lock();
+	b = balloon_current();
+	credit = b && !READ_ONCE(b->stopped) && has_credit(b);
+	rcu_read_unlock();
+	if (!credit && !exchange)
+		return 0;
+
+	/* Who has it may be waiting for what this allocation is for. */
+	if (!mutex_trylock(&balloon_host_lock)) {
+		r->failed = true;
+		return 0;
+	}
 	b = balloon_current();
 	if (b && !READ_ONCE(b->stopped)) {
 		got = refill_credit(r, b);
-		if (!got && mode >= BALLOON_REFILL_EXCHANGE)
+		if (!got && exchange)
 			got = refill_exchange(r, b);
 	}
 	mutex_unlock(&balloon_host_lock);
@@ -240,14 +292,14 @@ static void wake_worker(int nid, bool got)
 
 	rcu_read_lock();
 	b = balloon_current();
-	if (b) {
+	if (b && has_credit(b)) {
 		WRITE_ONCE(b->hungry, nid);
 		/* A host that refused has memory now. */
 		if (got && READ_ONCE(b->retry_delay) && !READ_ONCE(balloon_hold))
 			balloon_kick(b);
-		else
-			balloon_kick_later(b);
 	}
+	if (b)
+		balloon_kick_later(b);
 	rcu_read_unlock();
 }
 
@@ -263,14 +315,19 @@ static bool is_worker(void)
 	return is;
 }
 
+/* No superframe serves the largest order, nor does free page hinting want any. */
+static bool order_served(unsigned int order)
+{
+	return order <= SUPERFRAME_ORDER && order < MAX_PAGE_ORDER;
+}
+
 /**
  * __balloon_refill - take pages back where an allocation would leave a zone
  * @zone: the zone, which the allocation may use and whose watermark failed
  * @order: of the allocation
- * @mark: the watermark, in base pages
- * @highest_zoneidx: of the allocation
- * @alloc_flags: of the allocation, ALLOC_*
  * @gfp_mask: of the allocation
+ * @alloc_flags: of the allocation, ALLOC_*: which watermark it was, for one
+ * @ac: of the allocation
  *
  * Takes no more than REFILL_MAX superframes, and only of this zone. An order
  * that no superframe can serve is left alone, which free page hinting counts
@@ -279,8 +336,8 @@ static bool is_worker(void)
  * Context: any, see above; no lock of the zone held. Does not allocate.
  * Return: whether the watermark holds now.
  */
-bool __balloon_refill(struct zone *zone, unsigned int order, unsigned long mark,
-		      int highest_zoneidx, unsigned int alloc_flags, gfp_t gfp_mask)
+bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
+		      unsigned int alloc_flags, const struct alloc_context *ac)
 {
 	enum balloon_refill_mode mode = READ_ONCE(balloon_refill_mode);
 	int nid = zone_to_nid(zone);
@@ -289,13 +346,14 @@ bool __balloon_refill(struct zone *zone, unsigned int order, unsigned long mark,
 		.zone = zone, .order = order, .gfp = gfp_mask,
 		.may_wait = gfpflags_allow_blocking(gfp_mask) && !(current->flags & PF_MEMALLOC),
 	};
-	unsigned long done = 0, got;
+	unsigned long mark, done = 0, got;
 	u64 began = 0;
 	bool ok = false;
 	int i;
 
 	if (mode == BALLOON_REFILL_OFF || !bn || (alloc_flags & ALLOC_NO_WATERMARKS) ||
-	    order > SUPERFRAME_ORDER || order == MAX_PAGE_ORDER)
+	    !order_served(order) ||
+	    (gfp_mask & (__GFP_HIGH | __GFP_RECLAIM)) == __GFP_HIGH)
 		return false;
 	r.bz = &bn->zones[zone_idx(zone)];
 	if (!READ_ONCE(r.bz->nr_superframes) && (order || !READ_ONCE(r.bz->nr_partial)))
@@ -305,6 +363,7 @@ bool __balloon_refill(struct zone *zone, unsigned int order, unsigned long mark,
 
 	if (trace_balloon_refill_enabled())
 		began = ktime_get_mono_fast_ns();
+	mark = wmark_pages(zone, alloc_flags & ALLOC_WMARK_MASK);
 	for (i = 0; i < REFILL_MAX && !ok; i++) {
 		got = refill_nowait(&r);
 		if (!got)
@@ -312,7 +371,7 @@ bool __balloon_refill(struct zone *zone, unsigned int order, unsigned long mark,
 		if (!got)
 			break;
 		done += got;
-		ok = zone_watermark_ok(zone, order, mark, highest_zoneidx, alloc_flags);
+		ok = zone_watermark_ok(zone, order, mark, ac->highest_zoneidx, alloc_flags);
 		/* Base pages are on this CPU's list, where no watermark sees them. */
 		if (!order && got < SUPERFRAME_PAGES)
 			ok = true;
@@ -325,22 +384,39 @@ bool __balloon_refill(struct zone *zone, unsigned int order, unsigned long mark,
 	if ((done || r.failed) && (alloc_flags & ALLOC_KSWAPD))
 		wake_worker(nid, done);
 	if (done || r.failed)
-		trace_balloon_refill(nid, order, gfp_mask, mode, done, began);
+		trace_balloon_refill(nid, order, gfp_mask, r.mode, done, began);
 	return ok;
 }
 
-/* Beyond the target, out of one zone. Returns base pages. */
+/*
+ * Beyond the target, out of one zone. The balloon then stays at what it holds,
+ * until the host's target is set again. Returns base pages.
+ */
 static unsigned long refill_beyond(struct refill *r, struct balloon *b)
 {
 	unsigned long got;
 
+	r->mode = BALLOON_REFILL_OOM;
 	balloon_reserve(SUPERFRAME_PAGES);
 	got = ask_back(r, b, SUPERFRAME_ORDER, SUPERFRAME_PAGES);
 	if (!got && !r->order) {
 		balloon_reserve(REFILL_PAGES);
 		got = ask_back(r, b, 0, REFILL_PAGES);
 	}
+	if (got)
+		balloon_stay_below(b);
 	return got;
+}
+
+/* May this allocation have pages that the host wants to keep? */
+static bool may_go_beyond(struct balloon *b, enum balloon_refill_mode mode, gfp_t gfp)
+{
+	if (!(b->flags & BALLOON_KEEP_MANAGED) || (gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)))
+		return false;
+	/* The OOM killer would not help it either; and it may mean to fail. */
+	if (gfp & __GFP_THISNODE)
+		return mode == BALLOON_REFILL_OOM && !(gfp & __GFP_NOWARN);
+	return true;
 }
 
 /**
@@ -349,12 +425,12 @@ static unsigned long refill_beyond(struct refill *r, struct balloon *b)
  * @order: of the allocation
  * @ac: of the allocation: the zones that it may use
  *
- * Where the host permits it (BALLOON_KEEP_MANAGED), in every mode but off. The
- * balloon stays below the host's target until that is set again. Allocations
- * that mean to fail do; those that insist on a node get something in mode oom
- * only, as the OOM killer would not help them either.
+ * What __balloon_refill() could have had and did not get, because others talked
+ * to the host; then pages beyond the target, where the host permits that
+ * (BALLOON_KEEP_MANAGED), in every mode but off: drivers did so before there
+ * were modes.
  *
- * Context: may sleep, with oom_lock held; does not allocate.
+ * Context: may sleep, before oom_lock is taken; does not allocate.
  * Return: whether it is worthwhile to try the allocation again.
  */
 bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order, const struct alloc_context *ac)
@@ -362,22 +438,21 @@ bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order, const struct alloc
 	enum balloon_refill_mode mode = READ_ONCE(balloon_refill_mode);
 	struct refill r = { .order = order, .gfp = gfp_mask };
 	unsigned long done = 0;
+	bool enough = false, waited;
 	struct balloon *b;
 	struct zoneref *z;
 	u64 began = 0;
 
-	if (mode == BALLOON_REFILL_OFF || order > SUPERFRAME_ORDER || order == MAX_PAGE_ORDER ||
-	    (gfp_mask & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)) ||
-	    ((gfp_mask & __GFP_THISNODE) &&
-	     (mode != BALLOON_REFILL_OOM || (gfp_mask & __GFP_NOWARN))) ||
-	    is_worker())
+	if (mode == BALLOON_REFILL_OFF || !order_served(order) || is_worker())
 		return false;
 
 	if (trace_balloon_refill_enabled())
 		began = ktime_get_mono_fast_ns();
-	mutex_lock(&balloon_host_lock);
+	waited = !mutex_trylock(&balloon_host_lock);
+	if (waited)
+		mutex_lock(&balloon_host_lock);
 	b = balloon_current();
-	if (!b || !(b->flags & BALLOON_KEEP_MANAGED) || b->suspended)
+	if (!b || b->suspended)
 		goto unlock;
 
 	z = ac->preferred_zoneref;
@@ -388,31 +463,33 @@ bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order, const struct alloc
 			    !__cpuset_zone_allowed(r.zone, gfp_mask | __GFP_HARDWALL)))
 			continue;
 		r.bz = &bn->zones[zone_idx(r.zone)];
-		do {
-			unsigned long got = refill_beyond(&r, b);
+		/* Who talked to the host while we waited may have done it for us. */
+		enough = waited && zone_watermark_ok(r.zone, order, high_wmark_pages(r.zone),
+						     ac->highest_zoneidx, 0);
+		while (done < SUPERFRAME_PAGES && !enough) {
+			unsigned long got = refill_credit(&r, b);
 
+			if (!got && mode >= BALLOON_REFILL_EXCHANGE)
+				got = refill_exchange(&r, b);
+			if (!got && may_go_beyond(b, mode, gfp_mask))
+				got = refill_beyond(&r, b);
 			if (!got)
 				break;
 			done += got;
-		} while (done < SUPERFRAME_PAGES &&
-			 !zone_watermark_ok(r.zone, order, min_wmark_pages(r.zone),
-					    ac->highest_zoneidx, 0));
-		if (done)
+			enough = zone_watermark_ok(r.zone, order, min_wmark_pages(r.zone),
+						   ac->highest_zoneidx, 0);
+		}
+		if (done || enough)
 			break;
 	}
 	if (done) {
-		int nid = zone_to_nid(r.zone);
-
-		/* The worker may be inflating: its plan is not what is wanted now. */
-		atomic_long_add(done, &b->oom_deflated);
-		atomic_inc(&b->generation);
-		balloon_host_update(b, true);
-		balloon_stat_add(nid, BALLOON_REFILL, done);
-		trace_balloon_refill(nid, order, gfp_mask, mode, done, began);
+		balloon_kick_later(b);
+		balloon_stat_add(zone_to_nid(r.zone), BALLOON_REFILL, done);
+		trace_balloon_refill(zone_to_nid(r.zone), order, gfp_mask, r.mode, done, began);
 	}
 unlock:
 	mutex_unlock(&balloon_host_lock);
-	return done;
+	return done || enough;
 }
 
 /**

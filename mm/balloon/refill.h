@@ -14,17 +14,17 @@ struct zone;
 
 #ifdef CONFIG_BALLOON_NUMA
 DECLARE_STATIC_KEY_FALSE(balloon_refill_key);
-bool __balloon_refill(struct zone *zone, unsigned int order, unsigned long mark,
-		      int highest_zoneidx, unsigned int alloc_flags, gfp_t gfp_mask);
-bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order,
+bool __cold __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
+		      unsigned int alloc_flags, const struct alloc_context *ac);
+bool __cold __balloon_refill_oom(gfp_t gfp_mask, unsigned int order,
 			  const struct alloc_context *ac);
 
 /* A zone's watermark failed. Returns whether the zone can be used now. */
-static inline bool balloon_refill(struct zone *zone, unsigned int order, unsigned long mark,
-				  int highest_zoneidx, unsigned int alloc_flags, gfp_t gfp_mask)
+static inline bool balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
+				  unsigned int alloc_flags, const struct alloc_context *ac)
 {
 	return static_branch_unlikely(&balloon_refill_key) &&
-	       __balloon_refill(zone, order, mark, highest_zoneidx, alloc_flags, gfp_mask);
+	       __balloon_refill(zone, order, gfp_mask, alloc_flags, ac);
 }
 
 /* Somebody is about to be killed. Returns whether to try again instead. */
@@ -35,8 +35,8 @@ static inline bool balloon_refill_oom(gfp_t gfp_mask, unsigned int order,
 	       __balloon_refill_oom(gfp_mask, order, ac);
 }
 #else
-static inline bool balloon_refill(struct zone *zone, unsigned int order, unsigned long mark,
-				  int highest_zoneidx, unsigned int alloc_flags, gfp_t gfp_mask)
+static inline bool balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
+				  unsigned int alloc_flags, const struct alloc_context *ac)
 {
 	return false;
 }

@@ -17,6 +17,35 @@ static struct balloon_share shares[MAX_NUMNODES];
 static unsigned short ring_nid[MAX_NUMNODES];
 static unsigned short ring_end[MAX_NUMNODES];
 
+/*
+ * Pages that were inflated on behalf of a node, reserved: where node targets
+ * move and the total stands, these are for the worker to make up for, on other
+ * nodes. If an allocation took them for credit, the node would be short again.
+ */
+static unsigned long surplus;
+
+/**
+ * balloon_keep_surplus - give up what is reserved for the worker
+ * @pages: all but so many base pages
+ *
+ * Context: the worker.
+ */
+void balloon_keep_surplus(unsigned long pages)
+{
+	pages = min(pages, surplus);
+	balloon_unreserve(surplus - pages);
+	surplus = pages;
+}
+
+/* Base pages in multiples of @unit that the worker may take back. */
+static unsigned long reserve(struct balloon *b, unsigned long want, unsigned long unit)
+{
+	unsigned long pages = round_down(min(want, surplus), unit);
+
+	surplus -= pages;
+	return pages ? pages : balloon_reserve_credit(balloon_goal(b), want, unit);
+}
+
 /* What is looked for. */
 struct search {
 	struct balloon *b;
@@ -209,6 +238,10 @@ static unsigned long give(struct search *s, int nid, unsigned int order, unsigne
 
 	mutex_lock(&balloon_host_lock);
 	done = balloon_host_inflate(s->b, ext, nr);
+	if (s->owner != BALLOON_NO_ORIGIN) {
+		balloon_reserve((unsigned long)done << order);
+		surplus += (unsigned long)done << order;
+	}
 	for (i = 0; i < done; i++) {
 		struct page *page = pfn_to_page(ext[i].pfn);
 
@@ -236,24 +269,26 @@ static unsigned long give(struct search *s, int nid, unsigned int order, unsigne
 	return done;
 }
 
-/* One batch of up to @reserved extents back from the host. */
-static unsigned long get_back(struct search *s, int nid, unsigned int order,
-			      unsigned int reserved)
+/* One batch of up to @want extents back from the host. */
+static unsigned long get_back(struct search *s, int nid, unsigned int order, unsigned int want)
 {
-	unsigned int nr, done = 0;
+	unsigned int reserved, nr = 0, done = 0;
 
-	nr = order ? balloon_dequeue_superframes(nid, s->b->ext, reserved) :
-		     balloon_dequeue_pages(nid, s->b->ext, reserved);
+	mutex_lock(&balloon_host_lock);
+	reserved = reserve(s->b, (unsigned long)want << order, 1UL << order) >> order;
+	if (reserved)
+		nr = order ? balloon_dequeue_superframes(nid, s->b->ext, reserved) :
+			     balloon_dequeue_pages(nid, s->b->ext, reserved);
+	balloon_unreserve((unsigned long)(reserved - nr) << order);
 	if (nr) {
-		mutex_lock(&balloon_host_lock);
 		done = balloon_take_back(s->b, s->b->ext, nr);
+		balloon_unreserve((unsigned long)(nr - done) << order);
 		account(s, nid, BALLOON_DEFLATE_LOCAL, -((long)done << order));
 		balloon_host_update(s->b, true);
-		mutex_unlock(&balloon_host_lock);
 		trace_balloon_deflate(nid, s->origin, order, (unsigned long)nr << order,
 				      (unsigned long)done << order);
 	}
-	balloon_unreserve((unsigned long)(reserved - done) << order);
+	mutex_unlock(&balloon_host_lock);
 	s->done += (unsigned long)done << order;
 	return done;
 }
@@ -488,11 +523,8 @@ static void deflate_pages(struct search *s, int nid, unsigned long pages)
 
 	/* A host that has no memory left behind this node may have it elsewhere. */
 	for (nr = 0; pages && got == nr && !search_over(s); pages -= got) {
-		nr = balloon_reserve_credit(balloon_goal(s->b),
-					    min(pages, BALLOON_BATCH_PAGES), 1);
+		nr = min(pages, BALLOON_BATCH_PAGES);
 		got = get_back(s, nid, 0, nr);
-		if (!got)
-			return;
 	}
 }
 
@@ -505,13 +537,8 @@ static void deflate_whole(struct search *s, int nid, unsigned long pages)
 	deflate_pages(s, nid, pages);
 	left = (pages - (s->done - done)) / SUPERFRAME_PAGES;
 	for (nr = 0; left && got == nr && !search_over(s); left -= got) {
-		nr = balloon_reserve_credit(balloon_goal(s->b),
-					    min(left, BALLOON_BATCH_SUPERFRAMES) *
-					    SUPERFRAME_PAGES, SUPERFRAME_PAGES) /
-		     SUPERFRAME_PAGES;
+		nr = min(left, BALLOON_BATCH_DEFLATE);
 		got = get_back(s, nid, SUPERFRAME_ORDER, nr);
-		if (!got)
-			return;
 	}
 }
 

@@ -85,7 +85,7 @@ static bool discarded(struct page *page)
 	return true;
 }
 
-/* Uses up one of the calls that a knob is to spoil. */
+/* Uses up one of the calls that a knob is to spoil; with sim_lock held. */
 static bool spoilt(u32 *knob)
 {
 	if (!*knob)
@@ -101,108 +101,97 @@ static void dawdle(void)
 		msleep(delay_ms);
 }
 
-static unsigned int granted(unsigned int nr)
+/* How many of @nr extents the host does, or an error. */
+static long verdict(u32 *refuse, unsigned int nr)
 {
+	unsigned long flags;
+	long n;
+
+	spin_lock_irqsave(&sim_lock, flags);
 	calls++;
-	return short_answer ? min(nr, short_answer) : nr;
+	if (spoilt(&fail))
+		n = -EIO;
+	else if (spoilt(refuse))
+		n = 0;
+	else
+		n = short_answer ? min(nr, short_answer) : nr;
+	spin_unlock_irqrestore(&sim_lock, flags);
+	return n;
 }
 
-/* The following three with sim_lock held. */
-static long take(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+static void take_one(struct balloon *b, const struct balloon_extent *ext)
 {
-	unsigned int i, n = granted(nr);
-	unsigned long pfn;
+	u64 *avail = &host_free[page_to_nid(pfn_to_page(ext->pfn))];
+	unsigned long pfn, flags;
 
-	if (spoilt(&fail))
-		return -EIO;
-	if (spoilt(&refuse_inflate))
-		return 0;
+	spin_lock_irqsave(&sim_lock, flags);
 	if (ext->order > b->max_order)
 		violation("comes in an extent too large", ext->pfn);
-	for (i = 0; i < n; i++) {
-		for (pfn = ext[i].pfn; pfn < ext[i].pfn + (1UL << ext[i].order); pfn++) {
-			if (pfn >= nr_frames || __test_and_set_bit(pfn, frames)) {
-				violation("was inflated twice", pfn);
-				continue;
-			}
-			discard(pfn_to_page(pfn));
-			held++;
-			if (host_free[page_to_nid(pfn_to_page(pfn))] != U64_MAX)
-				host_free[page_to_nid(pfn_to_page(pfn))]++;
+	for (pfn = ext->pfn; pfn < ext->pfn + (1UL << ext->order); pfn++) {
+		if (pfn >= nr_frames || __test_and_set_bit(pfn, frames)) {
+			violation("was inflated twice", pfn);
+			continue;
 		}
+		discard(pfn_to_page(pfn));
+		held++;
+		if (*avail != U64_MAX)
+			(*avail)++;
 	}
-	/* A host that claims more than it was given has only what it was given. */
-	return n + lie;
+	spin_unlock_irqrestore(&sim_lock, flags);
 }
 
-static long give(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+/* Returns whether there was memory for it. */
+static bool give_one(struct balloon *b, const struct balloon_extent *ext)
 {
-	unsigned int i, n = granted(nr);
-	unsigned long pfn;
+	u64 *avail = &host_free[page_to_nid(pfn_to_page(ext->pfn))];
+	unsigned long pfn, flags;
+	bool given = false;
 
-	if (spoilt(&fail))
-		return -EIO;
-	if (spoilt(&refuse_deflate))
-		return 0;
+	spin_lock_irqsave(&sim_lock, flags);
 	if (ext->order > b->max_order)
 		violation("is wanted in an extent too large", ext->pfn);
-	for (i = 0; i < n; i++) {
-		u64 *avail = &host_free[page_to_nid(pfn_to_page(ext[i].pfn))];
-
-		if (*avail != U64_MAX) {
-			if (*avail < 1UL << ext[i].order)
-				break;
-			*avail -= 1UL << ext[i].order;
+	if (*avail != U64_MAX) {
+		if (*avail < 1UL << ext->order)
+			goto unlock;
+		*avail -= 1UL << ext->order;
+	}
+	given = true;
+	for (pfn = ext->pfn; pfn < ext->pfn + (1UL << ext->order); pfn++) {
+		if (pfn >= nr_frames || !__test_and_clear_bit(pfn, frames)) {
+			violation("was deflated and not held", pfn);
+			continue;
 		}
-		for (pfn = ext[i].pfn; pfn < ext[i].pfn + (1UL << ext[i].order); pfn++) {
-			if (pfn >= nr_frames || !__test_and_clear_bit(pfn, frames)) {
-				violation("was deflated and not held", pfn);
-				continue;
-			}
-			if (!discarded(pfn_to_page(pfn)))
-				violation("was written to by the guest", pfn);
-			held--;
-		}
+		if (!discarded(pfn_to_page(pfn)))
+			violation("was written to by the guest", pfn);
+		held--;
 	}
 	least_held = min(least_held, held);
-	return i + lie;
-}
-
-static long swap_one(struct balloon *b, const struct balloon_extent *in,
-		     const struct balloon_extent *out)
-{
-	u64 least = least_held;
-
-	if (spoilt(&refuse_inflate) || give(b, out, 1) < 1)
-		return 0;
-	take(b, in, 1);
-	/* At no moment did it hold less. */
-	least_held = min(least, held);
-	return 1;
+unlock:
+	spin_unlock_irqrestore(&sim_lock, flags);
+	return given;
 }
 
 static long sim_inflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
-	unsigned long flags;
-	long done;
+	long i, n;
 
 	dawdle();
-	spin_lock_irqsave(&sim_lock, flags);
-	done = take(b, ext, nr);
-	spin_unlock_irqrestore(&sim_lock, flags);
-	return done;
+	n = verdict(&refuse_inflate, nr);
+	for (i = 0; i < n; i++)
+		take_one(b, ext + i);
+	/* A host that claims more than it was given has only what it was given. */
+	return n > 0 ? n + lie : n;
 }
 
 static long sim_deflate_nowait(struct balloon *b, const struct balloon_extent *ext,
 			       unsigned int nr)
 {
-	unsigned long flags;
-	long done;
+	long i, n = verdict(&refuse_deflate, nr);
 
-	spin_lock_irqsave(&sim_lock, flags);
-	done = give(b, ext, nr);
-	spin_unlock_irqrestore(&sim_lock, flags);
-	return done;
+	for (i = 0; i < n; i++)
+		if (!give_one(b, ext + i))
+			break;
+	return n > 0 ? i + lie : n;
 }
 
 static long sim_deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
@@ -211,19 +200,22 @@ static long sim_deflate(struct balloon *b, const struct balloon_extent *ext, uns
 	return sim_deflate_nowait(b, ext, nr);
 }
 
+/* At no moment does it hold less than before. */
 static long sim_exchange(struct balloon *b, const struct balloon_extent *in,
 			 const struct balloon_extent *out, unsigned int nr)
 {
-	unsigned long flags;
-	unsigned int i;
+	long i, n;
 
 	dawdle();
-	spin_lock_irqsave(&sim_lock, flags);
-	for (i = 0; i < nr; i++)
-		if (swap_one(b, in + i, out + i) != 1)
-			break;
-	spin_unlock_irqrestore(&sim_lock, flags);
-	return i;
+	n = verdict(&refuse_inflate, nr);
+	for (i = 0; i < n; i++) {
+		take_one(b, in + i);
+		if (give_one(b, out + i))
+			continue;
+		give_one(b, in + i);
+		break;
+	}
+	return n > 0 ? i : n;
 }
 
 static struct balloon_ops sim_ops = {
@@ -373,7 +365,9 @@ static ssize_t free_write(struct file *file, const char __user *ubuf, size_t len
 	    nid >= MAX_NUMNODES || !node_online(nid) ||
 	    (strcmp(word, "max") && kstrtou64(word, 10, &pages)))
 		return -EINVAL;
+	spin_lock_irq(&sim_lock);
 	host_free[nid] = pages;
+	spin_unlock_irq(&sim_lock);
 	return len;
 }
 
