@@ -23,7 +23,7 @@ flock 8
 
 for source in "$TOP"/scripts/guest/*.c; do
 	program=$programs/$(basename "$source" .c)
-	[ "$program" -nt "$source" ] || gcc -O2 -Wall -static -o "$program" "$source"
+	[ "$program" -nt "$source" ] || gcc -O2 -Wall -static -pthread -o "$program" "$source"
 done
 
 # SOURCE TARGET of all that goes in; it is packed again only if one of them has changed.

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The page allocator takes memory back from QEMU's virtio balloon before it leaves a node."""
+
+import threading
+import time
+import unittest
+
+from common import CORE, GIB, MIB, NODES, PAGE, QUIET, REPORTING, GuestTest, pages
+
+HOLD = '/sys/kernel/debug/balloon/hold'
+THP = '/sys/kernel/mm/transparent_hugepage'
+SUPERFRAME = 2 * MIB
+
+
+def words(line):
+    """'locality 16 node0 9 node1 7 huge 0' as a dict."""
+    line = line.splitlines()[-1].split()
+    return dict(zip(line[::2], map(int, line[1::2])))
+
+
+class RefillTest(GuestTest):
+    def stat(self, guest, name):
+        """One line of every node's stat, in base pages."""
+        nodes = range(len(guest.sizes))
+        return [int(guest.sh(f"sed -n 's/^{name} //p' {NODES}/node{n}/balloon/stat"))
+                for n in nodes]
+
+    def free(self, guest, node):
+        """In bytes."""
+        path = f'{NODES}/node{node}/meminfo'
+        return int(guest.sh(f"sed -n 's/.*MemFree: *\\([0-9]*\\) kB/\\1/p' {path}")) * 1024
+
+    def hold(self, guest, size):
+        """The balloon stays as it is, and the host wants SIZE bytes in it."""
+        guest.write(HOLD, 1)
+        guest.set_balloon(size)
+        self.wait('the new target', lambda: guest.read(f'{CORE}/target') == str(pages(size)))
+
+    def half_of_each(self, guest):
+        """Half of every node, as nearly as the nodes' targets say."""
+        sizes = [size * MIB // 2 for size in guest.sizes]
+        for node, size in enumerate(sizes):
+            guest.write(f'{NODES}/node{node}/balloon/target', pages(size))
+        self.settle(guest, sum(sizes), 120)
+        self.assertEqual(self.node_files(guest, 'nr_pages'), [pages(size) for size in sizes])
+        return sum(sizes)
+
+    def locality(self, guest, node, mib, *options):
+        """The share of a program's pages that lie on the node of its CPU."""
+        command = ' '.join(['locality', str(mib), '--cpu', str(node), *options])
+        got = words(guest.sh(command, 300))
+        return got.get(f'node{node}', 0) / got['locality'], got
+
+
+class Credit(RefillTest):
+    def check(self, guest, node, mib):
+        """The host has given credit for everything, the worker is held back."""
+        everything = self.half_of_each(guest)
+        before = self.stat(guest, 'refill')
+        self.hold(guest, 0)
+        local, got = self.locality(guest, node, mib, '--no-thp')
+        self.assertGreaterEqual(local, 0.999, got)
+        self.assert_consistent(guest)
+        # What left the balloon left it by refill, and there; the host hears of it.
+        gone = [pages(size * MIB // 2) - held for size, held in
+                zip(guest.sizes, self.node_files(guest, 'nr_pages'))]
+        refilled = [now - then for now, then in zip(self.stat(guest, 'refill'), before)]
+        self.assertEqual(gone, refilled)
+        self.assertGreater(gone[node], 0)
+        self.assertEqual(sum(gone), gone[node])
+        self.wait('the host to know', lambda: guest.actual() == everything - sum(gone) * PAGE)
+        guest.write(HOLD, 0)
+        self.settle(guest, 0)
+        self.assert_holds(guest, 0)
+        self.assertEqual(sum(self.stat(guest, 'refill_fail')), 0)
+
+    def test_a_bound_program_stays_on_its_node(self):
+        # KASAN would take an eighth of the nodes, and minutes.
+        guest = self.boot(nodes=[1024] * 4, flavour='release')
+        for node in range(4):
+            with self.subTest(node=node):
+                self.check(guest, node, 800)
+
+    def test_one_node_that_is_not_numa(self):
+        guest = self.boot(nodes=[1024], append=f'{QUIET} numa=off')
+        self.check(guest, 0, 640)
+
+    def test_without_credit_nothing_moves(self):
+        guest = self.boot(nodes=[512] * 2)
+        everything = self.half_of_each(guest)
+        local, got = self.locality(guest, 1, 300, '--no-thp')
+        self.assertLess(local, 0.9, got)
+        self.assert_holds(guest, everything)
+        self.assertEqual(self.stat(guest, 'refill'), [0, 0])
+
+        # Nor with credit, where nobody is to take it.
+        guest.write(f'{CORE}/refill', 'off')
+        self.hold(guest, 0)
+        local, got = self.locality(guest, 1, 300, '--no-thp')
+        self.assertLess(local, 0.9, got)
+        self.assert_holds(guest, everything)
+
+    def test_no_more_than_the_credit(self):
+        """Many threads on every node, and credit for a part of what they want."""
+        guest = self.boot(nodes=[512] * 4, append=f'{QUIET} vm.overcommit_memory=1')
+        everything = self.half_of_each(guest)
+        self.hold(guest, everything - 77 * SUPERFRAME - 100 * PAGE)
+        guest.sh('for n in 0 1 2 3; do locality 180 --cpu $n --threads 16 --no-thp & done; wait',
+                 300)
+        # The credit for less than a superframe goes in base pages, or not at all.
+        self.assertLessEqual(77 * 512, sum(self.stat(guest, 'refill')))
+        self.assertLessEqual(sum(self.stat(guest, 'refill')), 77 * 512 + 100)
+        self.assert_consistent(guest)
+        guest.write(HOLD, 0)
+        self.settle(guest, 0)
+        self.assert_holds(guest, 0)
+
+    def test_huge_pages_on_a_fragmented_node(self):
+        for defrag in ('madvise', 'defer'):
+            with self.subTest(defrag=defrag):
+                guest = self.boot(nodes=[1024] * 2, flavour='release',
+                                  name=f'{self.id().split(".", 1)[-1]}-{defrag}')
+                # It would undo what is prepared here.
+                guest.write('/proc/sys/vm/compaction_proactiveness', 0)
+                guest.write(f'{THP}/khugepaged/defrag', 0)
+                guest.write(f'{THP}/defrag', 'never')
+                guest.write(f'{NODES}/node1/balloon/target', pages(256 * SUPERFRAME))
+                self.settle(guest, 256 * SUPERFRAME)
+                self.assertEqual(self.node_files(guest, 'nr_superframes'), [0, 256])
+                self.start(guest, 'fragment --node 1 --leave 64')
+                # What no one may allocate while memory is short can be had now: all whole blocks.
+                self.start(guest, 'locality 128 --cpu 1 --thp --hold')
+                self.assertEqual(self.free_blocks(guest, 1), 0)
+                self.hold(guest, 0)
+                guest.write(f'{THP}/defrag', defrag)
+                _, got = self.locality(guest, 1, 512, '--thp')
+                # All huge pages are where all pages are, but for the other node's.
+                elsewhere = got.get('node0', 0) * PAGE
+                self.assertGreaterEqual(got['huge'] * 1024 - elsewhere, 250 * SUPERFRAME, got)
+                self.assert_untroubled(guest)
+                guest.stop()
+
+    def start(self, guest, command):
+        """A program in the background, once it has said its line."""
+        log = f'/tmp/{command.split()[0]}.log'
+        guest.sh(f'{command} > {log} & while ! grep -q . {log}; do '
+                 'kill -0 $! || exit 1; sleep 0.1; done', 120)
+
+    def free_blocks(self, guest, node):
+        """Free blocks of 2M and more, as /proc/buddyinfo has them."""
+        count = 0
+        for line in guest.read('/proc/buddyinfo').splitlines():
+            fields = line.replace(',', '').split()
+            if fields[1] == str(node) and fields[3] != 'DMA':
+                count += sum(int(n) for n in fields[4 + 9:])
+        return count
+
+
+class Exchange(RefillTest):
+    def test_the_total_stands(self):
+        guest = self.boot(nodes=[1024] * 4)
+        guest.write(f'{CORE}/refill', 'exchange')
+        everything = self.half_of_each(guest)
+        samples, done = [], threading.Event()
+
+        def sample():
+            while not done.wait(0.05):
+                samples.append(guest.actual())
+
+        for node in (0, 3):
+            watcher = threading.Thread(target=sample)
+            done.clear()
+            watcher.start()
+            try:
+                local, got = self.locality(guest, node, 640, '--no-thp')
+            finally:
+                done.set()
+                watcher.join()
+            self.assertGreaterEqual(local, 0.95, got)
+            self.assert_holds(guest, everything)
+            self.assertGreater(self.stat(guest, 'exchange')[node], 0)
+        self.assertGreater(len(samples), 10)
+        self.assertTrue(all(everything <= s <= everything + SUPERFRAME for s in samples), samples)
+        # The host holds what it did: what is not ballooned is at most all the rest.
+        for node in range(4):
+            held = self.node_files(guest, 'nr_pages')[node] * PAGE
+            self.assertLessEqual(guest.host_bytes(node), GIB - held + MIB)
+        for node in range(4):
+            guest.write(f'{NODES}/node{node}/balloon/target', 'auto')
+        self.settle(guest, 0)
+        self.assert_holds(guest, 0)
+
+
+class OutOfMemory(RefillTest):
+    def greedy(self, guest, mib):
+        """A program that wants so much and is the first to be killed."""
+        return guest.status(f'(echo 1000 > /proc/self/oom_score_adj; exec locality {mib} --no-thp)',
+                            300)
+
+    def test_offered(self):
+        guest = self.boot(nodes=[512] * 2, balloon={'deflate-on-oom': True, **REPORTING})
+        for mode in ('oom', 'credit'):
+            with self.subTest(mode=mode):
+                guest.write(f'{CORE}/refill', mode)
+                self.settle(guest, 512 * MIB)
+                wanted = self.meminfo(guest, 'MemAvailable') // MIB + 128
+                status, output = self.greedy(guest, wanted)
+                self.assertEqual(status, 0, output)
+                self.assertEqual(self.vmstat(guest, 'oom_kill'), 0)
+                self.assertLess(guest.actual(), 512 * MIB)
+                self.assert_consistent(guest)
+                self.settle(guest, 0)
+
+    def test_not_offered(self):
+        guest = self.boot(nodes=[512] * 2)
+        guest.write(f'{CORE}/refill', 'oom')
+        self.settle(guest, 512 * MIB)
+        wanted = self.meminfo(guest, 'MemAvailable') // MIB + 128
+        status, _ = self.greedy(guest, wanted)
+        self.assertNotEqual(status, 0)
+        self.assertEqual(self.vmstat(guest, 'oom_kill'), 1)
+        self.assert_holds(guest, 512 * MIB)
+
+
+class Faults(RefillTest):
+    def test_device_goes_away_during_refills(self):
+        guest = self.boot(nodes=[512] * 4)
+        driver = '/sys/bus/virtio/drivers/virtio_balloon'
+        device = guest.sh(f'basename $(ls -d {driver}/virtio*)')
+        for _ in range(3):
+            self.half_of_each(guest)
+            self.hold(guest, 0)
+            guest.sh('for n in 0 1 2 3; do locality 200 --cpu $n --threads 4 --no-thp & done; '
+                     f'sleep 0.5; echo {device} > {driver}/unbind; wait', 300)
+            guest.write(HOLD, 0)
+            self.assertEqual(sum(self.node_files(guest, 'nr_pages')), 0)
+            self.assert_consistent(guest)
+            guest.write(f'{driver}/bind', device)
+            time.sleep(0.5)
+
+    def test_targets_move_under_many_threads(self):
+        guest = self.boot(nodes=[512] * 4)
+        guest.sh('for n in 0 1 2 3; do '
+                 '(while [ ! -e /tmp/stop ]; do locality 120 --cpu $n --threads 16; done) '
+                 '> /dev/null 2>&1 & done')
+        for step in range(60):
+            guest.set_balloon((step * 7 % 10) * 64 * MIB + step * PAGE)
+            guest.write(f'{CORE}/refill', ('credit', 'exchange')[step // 30])
+            time.sleep(0.3)
+        guest.sh('touch /tmp/stop; wait', 120)
+        self.settle(guest, 100 * MIB)
+        self.assert_holds(guest, 100 * MIB)
+        self.settle(guest, 0)
+        self.assert_holds(guest, 0)
+
+
+if __name__ == '__main__':
+    unittest.main()
