@@ -258,6 +258,10 @@ class Guest:
                  '-m', f'{sum(self.sizes)}M', '-kernel', self.kernel, '-initrd', self.initramfs]
         if self.accel == 'kvm':
             words += ['-accel', 'kvm', '-cpu', 'host']
+        elif self.accel == 'icount':
+            # One nanosecond an instruction, and the same ones each time.
+            words += ['-accel', 'tcg,thread=single', '-icount', 'shift=0,sleep=off',
+                      '-cpu', 'qemu64', '-rtc', 'base=2026-01-01,clock=vm']
         else:
             words += ['-accel', 'tcg,thread=multi', '-cpu', 'max']
         count = sum(map(len, self.cpus))
