@@ -380,6 +380,9 @@ void sim_defaults(void)
 	}
 	write_text(ALL "policy", "balance\n");
 	write_text(ALL "superframe_targets", "0\n");
+	write_text(ALL "refill", "credit\n");
+	/* The worker goes on. */
+	write_number(HOLD, 0);
 }
 
 int sim_enable(void)
@@ -397,6 +400,8 @@ int sim_disable(void)
 	sim_set("max_order", 9);
 	write_text(SIM "keep_managed", "0\n");
 	write_text(SIM "exact_target", "0\n");
+	write_text(SIM "nowait", "0\n");
+	write_text(SIM "atomic", "0\n");
 	return err;
 }
 

@@ -12,6 +12,7 @@
 #define ALL		"/sys/kernel/mm/balloon/"
 #define SIM		"/sys/kernel/debug/balloon_sim/"
 #define CHECK		"/sys/kernel/debug/balloon/check"
+#define HOLD		"/sys/kernel/debug/balloon/hold"
 
 #define SUPERFRAME	512L
 #define MAX_NODES	1024

@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Refill where the host does not do what it should, and where many want the
+ * same pages at once.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "refill.h"
+
+#define ALWAYS		4294967295L
+#define THREADS		64
+
+/* A host that gives nothing is not the end: memory comes from elsewhere. */
+TEST_F_TIMEOUT(refill, refused, LONG)
+{
+	struct account before, after;
+	long pages, local;
+
+	pages = squeeze(here(), -1);
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, give_credit(pages, CREDIT));
+	ASSERT_EQ(0, sim_set("refuse_deflate", ALWAYS));
+	ASSERT_EQ(0, numa_run_on_node(here()));
+	take_account(&before);
+	local = want_on(here(), MADV_NOHUGEPAGE);
+	take_account(&after);
+	EXPECT_LE(0, local);
+	EXPECT_GT((long)(WANT / PAGE) / 2, local);
+	EXPECT_EQ(before.refills, after.refills);
+	EXPECT_LT(before.fails, after.fails);
+	EXPECT_EQ(pages, after.held);
+	EXPECT_EQ(pages, sim_get("least_held"));
+	EXPECT_STREQ("", broken());
+
+	/* It has memory now: the very next allocation gets it. */
+	ASSERT_EQ(0, sim_set("refuse_deflate", 0));
+	take_account(&before);
+	local = want_on(here(), MADV_NOHUGEPAGE);
+	take_account(&after);
+	EXPECT_TRUE(mostly(local, WANT / PAGE, PLACED))
+		TH_LOG("%ld of %ld pages", local, WANT / PAGE);
+	expect_refills(_metadata, &before, &after);
+	EXPECT_LE(pages - CREDIT, sim_get("least_held"));
+	EXPECT_STREQ("", broken());
+}
+
+/* The host has less for this node than it allows. */
+TEST_F_TIMEOUT(refill, host_runs_short, LONG)
+{
+	struct account before, after;
+	long pages, little = 10 * SUPERFRAME;
+
+	pages = squeeze(here(), -1);
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, sim_free(here(), little));
+	ASSERT_EQ(0, give_credit(pages, CREDIT));
+	ASSERT_EQ(0, numa_run_on_node(here()));
+	take_account(&before);
+	EXPECT_LE(0, want_on(here(), MADV_NOHUGEPAGE));
+	take_account(&after);
+	EXPECT_EQ(little, after.refills - before.refills);
+	EXPECT_EQ(pages - little, after.held);
+	EXPECT_LT(before.fails, after.fails);
+	expect_refills(_metadata, &before, &after);
+	EXPECT_STREQ("", broken());
+	/* And has it later, when the worker asks. */
+	ASSERT_EQ(0, sim_free(here(), -1));
+	ASSERT_EQ(0, write_number(HOLD, 0));
+	EXPECT_TRUE(wait_pages(pages - CREDIT, 10));
+	EXPECT_LE(pages - CREDIT, sim_get("least_held"));
+}
+
+/* Base pages, and few of them at a time. */
+TEST_F_TIMEOUT(refill_once, short_answers, LONG)
+{
+	size_t want = 24 * MIB;
+	struct account before, after;
+	long pages, local;
+	char *p;
+
+	ASSERT_EQ(0, sim_enable_as("max_order", "0\n"));
+	pages = squeeze(here(), -1);
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, sim_set("short", 3));
+	ASSERT_EQ(0, give_credit(pages, CREDIT));
+	ASSERT_EQ(0, numa_run_on_node(here()));
+	p = map_blocks(want, MADV_NOHUGEPAGE);
+	ASSERT_NE(NULL, p);
+	take_account(&before);
+	touch(p, want);
+	take_account(&after);
+	local = pages_on(p, want, here());
+	unmap_blocks(p, want);
+	TH_LOG("%ld of %ld pages local, %ld refilled", local, want / PAGE,
+	       after.refills - before.refills);
+	/*
+	 * 1 %: so few pages at a time are on a cpu's list, where another task
+	 * of this cpu may take them first.
+	 */
+	EXPECT_TRUE(mostly(local, want / PAGE, 990));
+	EXPECT_LT(before.refills, after.refills);
+	expect_refills(_metadata, &before, &after);
+	EXPECT_LE(pages - CREDIT, sim_get("least_held"));
+	EXPECT_STREQ("", broken());
+}
+
+/* Errors: what they were for goes elsewhere, and the next one is asked for anew. */
+TEST_F_TIMEOUT(refill, errors, LONG)
+{
+	struct account before, after;
+	long pages, local;
+
+	pages = squeeze(here(), -1);
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, give_credit(pages, CREDIT));
+	ASSERT_EQ(0, sim_set("fail", 6));
+	ASSERT_EQ(0, numa_run_on_node(here()));
+	take_account(&before);
+	local = want_on(here(), MADV_NOHUGEPAGE);
+	take_account(&after);
+	TH_LOG("%ld of %ld pages local, %ld failed", local, WANT / PAGE,
+	       after.fails - before.fails);
+	EXPECT_EQ(0, sim_get("fail"));
+	EXPECT_LT(before.fails, after.fails);
+	/* A page for each of the errors is within what is allowed anyway. */
+	EXPECT_TRUE(mostly(local, WANT / PAGE, PLACED));
+	expect_refills(_metadata, &before, &after);
+	EXPECT_LE(pages - CREDIT, sim_get("least_held"));
+	EXPECT_STREQ("", broken());
+}
+
+/* More than was asked for can't be true. */
+TEST_F_TIMEOUT(refill, false_answers, LONG)
+{
+	static const long lies[] = { 1, 1000, 4000000000 };
+	struct account before, after;
+	long pages, local;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(lies); i++) {
+		pages = squeeze(here(), -1);
+		ASSERT_LT(0, pages);
+		ASSERT_EQ(0, sim_set("lie", lies[i]));
+		ASSERT_EQ(0, give_credit(pages, CREDIT));
+		ASSERT_EQ(0, numa_run_on_node(here()));
+		take_account(&before);
+		local = want_on(here(), MADV_NOHUGEPAGE);
+		take_account(&after);
+		EXPECT_TRUE(mostly(local, WANT / PAGE, PLACED))
+			TH_LOG("%ld of %ld pages", local, WANT / PAGE);
+		expect_refills(_metadata, &before, &after);
+		EXPECT_LE(pages - CREDIT, sim_get("least_held"));
+		EXPECT_STREQ("", broken());
+		ASSERT_EQ(0, numa_run_on_node(-1));
+		ASSERT_EQ(0, sim_set("lie", 0));
+		ASSERT_EQ(0, write_number(HOLD, 0));
+		ASSERT_TRUE(set_target(0));
+	}
+}
+
+/*
+ * An exchange that stops halfway: the host has taken one and gives none. It has
+ * one too many, and the worker brings that back.
+ */
+TEST_F_TIMEOUT(refill_once, half_an_exchange, LONG)
+{
+	struct account before, after;
+	long pages;
+
+	pages = squeeze(here(), -1);
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, write_text(MODE, "exchange\n"));
+	ASSERT_EQ(0, give_credit(pages, 0));
+	take_account(&before);
+	ASSERT_EQ(0, sim_set("refuse_deflate", 3));
+	ASSERT_EQ(0, numa_run_on_node(here()));
+	EXPECT_LE(0, want_on(here(), MADV_NOHUGEPAGE));
+	EXPECT_EQ(0, sim_get("refuse_deflate"));
+	take_account(&after);
+	TH_LOG("%ld pages, then %ld; %ld exchanged, %ld failed", pages, after.total,
+	       after.exchanges - before.exchanges, after.fails - before.fails);
+	EXPECT_LT(before.fails, after.fails);
+	EXPECT_LE(pages, after.held);
+	EXPECT_STREQ("", broken());
+	ASSERT_EQ(0, write_number(HOLD, 0));
+	EXPECT_TRUE(wait_pages(pages, 10));
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_LE(pages, sim_get("least_held"));
+	EXPECT_STREQ("", broken());
+	/* What came and what went add up to what is there. */
+	take_account(&after);
+	EXPECT_EQ(after.total - before.total, after.moved - before.moved -
+		  (after.refills - before.refills) + (after.exchanges - before.exchanges));
+}
+
+/* Refused at once, atomically or not: nothing is given away. */
+TEST_F_TIMEOUT(refill, exchange_refused, LONG)
+{
+	struct account before, after;
+	long pages;
+
+	ASSERT_EQ(0, sim_enable_as("atomic", variant->nowait ? "1\n" : "0\n"));
+	pages = squeeze(here(), -1);
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, write_text(MODE, "exchange\n"));
+	ASSERT_EQ(0, give_credit(pages, 0));
+	ASSERT_EQ(0, sim_set("refuse_inflate", ALWAYS));
+	ASSERT_EQ(0, numa_run_on_node(here()));
+	take_account(&before);
+	EXPECT_LE(0, want_on(here(), MADV_NOHUGEPAGE));
+	take_account(&after);
+	EXPECT_EQ(before.exchanges, after.exchanges);
+	EXPECT_EQ(before.refills, after.refills);
+	EXPECT_LT(before.fails, after.fails);
+	EXPECT_EQ(pages, after.held);
+	EXPECT_EQ(pages, sim_get("least_held"));
+	EXPECT_STREQ("", broken());
+}
+
+/* Threads that take memory and let go of it, each on a node: half of them on one. */
+struct thread {
+	pthread_t id;
+	int nid;
+	unsigned int seed;
+	/* Bytes at a time, at most. */
+	size_t most;
+	/* So many times; 0: until told to end. */
+	long times;
+	long local;
+	long all;
+	long bad;
+};
+
+static volatile bool end;
+
+static void *use(void *arg)
+{
+	struct thread *t = arg;
+	long n;
+
+	if (numa_run_on_node(t->nid))
+		t->bad++;
+	for (n = 0; t->times ? n < t->times : !end; n++) {
+		size_t bytes = (t->most / 4 + rand_r(&t->seed) % (t->most * 3 / 4)) / PAGE * PAGE;
+		char *p = map(bytes, -1, rand_r(&t->seed) % 2 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+
+		if (!p) {
+			t->bad++;
+			break;
+		}
+		fill(p, bytes, (uintptr_t)p ^ n);
+		/* Others want theirs meanwhile. */
+		usleep(rand_r(&t->seed) % 40000);
+		t->bad += !verify(p, bytes, (uintptr_t)p ^ n);
+		munmap(p, bytes);
+		t->all += bytes / PAGE;
+	}
+	return NULL;
+}
+
+static bool start(struct thread *t, int nr, size_t most, long times, int nid)
+{
+	int i;
+
+	end = false;
+	for (i = 0; i < nr; i++) {
+		t[i] = (struct thread) {
+			.nid = nid >= 0 ? nid : i & 1 ? here() : nodes[i / 2 % nr_nodes],
+			.seed = i + 1, .most = most, .times = times,
+		};
+		if (pthread_create(&t[i].id, NULL, use, &t[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Returns how often a thread got no memory, or not what it had written. */
+static long stop(struct thread *t, int nr)
+{
+	long bad = 0, all = 0;
+	int i;
+
+	end = true;
+	for (i = 0; i < nr; i++) {
+		pthread_join(t[i].id, NULL);
+		bad += t[i].bad;
+		all += t[i].all;
+	}
+	return all ? bad : -1;
+}
+
+static struct thread threads[THREADS];
+
+/* All at one node, with much less credit than they want together. */
+TEST_F_TIMEOUT(refill, no_overshoot, LONG)
+{
+	long pages, credit = 12 * SUPERFRAME + 300;
+	struct account before, after;
+
+	pages = squeeze(here(), -1);
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, give_credit(pages, credit));
+	take_account(&before);
+	ASSERT_TRUE(start(threads, THREADS, 2 * MIB, 2, here()));
+	EXPECT_EQ(0, stop(threads, THREADS));
+	take_account(&after);
+	TH_LOG("%ld of %ld pages refilled", after.refills - before.refills, credit);
+	EXPECT_LT(0, after.refills - before.refills);
+	EXPECT_GE(credit, after.refills - before.refills);
+	EXPECT_LE(pages - credit, sim_get("least_held"));
+	expect_refills(_metadata, &before, &after);
+	EXPECT_STREQ("", broken());
+}
+
+/* Who finds another one talking to a slow host does not wait. */
+TEST_F_TIMEOUT(refill_once, slow_host, LONG)
+{
+	struct account before, after;
+	double began;
+	long pages;
+
+	pages = squeeze(here(), -1);
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, sim_set("delay_ms", 100));
+	ASSERT_EQ(0, give_credit(pages, CREDIT));
+	take_account(&before);
+	began = now();
+	ASSERT_TRUE(start(threads, 8, 12 * MIB, 3, here()));
+	EXPECT_EQ(0, stop(threads, 8));
+	take_account(&after);
+	TH_LOG("%ld refilled in %.1f s", after.refills - before.refills, now() - began);
+	EXPECT_LT(before.refills, after.refills);
+	expect_refills(_metadata, &before, &after);
+	EXPECT_LE(pages - CREDIT, sim_get("least_held"));
+	EXPECT_STREQ("", broken());
+}
+
+/* The device goes while its pages are being taken back. */
+TEST_F_TIMEOUT(refill, removed, LONG)
+{
+	long pages;
+	int round;
+
+	for (round = 0; round < 2; round++) {
+		pages = squeeze(here(), there());
+		ASSERT_LT(0, pages);
+		ASSERT_EQ(0, give_credit(pages, pages));
+		/* Only a host that is waited for is slow. */
+		ASSERT_EQ(0, sim_set("delay_ms", 5));
+		ASSERT_TRUE(start(threads, 16, 8 * MIB, 0, -1));
+		usleep(400000);
+		EXPECT_EQ(0, sim_set("enable", 0));
+		EXPECT_EQ(0, sum_pages());
+		usleep(200000);
+		EXPECT_EQ(0, stop(threads, 16));
+		refresh_vmstat();
+		EXPECT_EQ(0, vmstat_balloon());
+		EXPECT_EQ(0, sim_get("held"));
+		ASSERT_EQ(0, sim_set("delay_ms", 0));
+		ASSERT_EQ(0, write_number(HOLD, 0));
+		ASSERT_EQ(0, sim_enable());
+		EXPECT_STREQ("", broken());
+	}
+}
+
+/*
+ * 64 threads on all nodes while the host's target moves, and the worker is held
+ * or not: with it, without it and against it.
+ */
+static void contention(struct __test_metadata *_metadata, const char *mode, bool kept)
+{
+	struct account before, after;
+	struct node_memory m;
+	long most, lowest, target;
+	double until;
+
+	all_memory(&m);
+	/*
+	 * When the balloon is largest, the nodes have 6 superframes each above
+	 * their watermarks, and one of them has 40 threads of 1 MiB on average:
+	 * it is always short. All nodes together have enough for all threads.
+	 */
+	most = (m.spare - 6 * nr_nodes) * SUPERFRAME;
+	lowest = most - 30 * nr_nodes * SUPERFRAME;
+	ASSERT_LT(0, lowest);
+	ASSERT_TRUE(set_target(most));
+	ASSERT_TRUE(wait_settled(20));
+	ASSERT_EQ(0, write_text(MODE, mode));
+	ASSERT_EQ(0, sim_set("least_held", 0));
+	take_account(&before);
+	srandom(1);
+	ASSERT_TRUE(start(threads, THREADS, 3 * MIB / 2, 0, -1));
+	for (until = now() + 10; now() < until; usleep(random() % 300000)) {
+		/* Held when there is credit, so that threads get some of it. */
+		target = lowest + random() % (most - lowest);
+		ASSERT_EQ(0, write_number(HOLD, target < sum_pages()));
+		ASSERT_EQ(0, sim_set("target", target));
+	}
+	EXPECT_EQ(0, stop(threads, THREADS));
+	ASSERT_EQ(0, write_number(HOLD, 0));
+	ASSERT_EQ(0, sim_set("target", most));
+	EXPECT_TRUE(wait_pages(most, 30));
+	ASSERT_TRUE(wait_settled(10));
+	take_account(&after);
+	TH_LOG("%s: %ld refilled, %ld exchanged, %ld failed; least held %ld of %ld..%ld",
+	       strtok(strdup(mode), "\n"), after.refills - before.refills,
+	       after.exchanges - before.exchanges, after.fails - before.fails,
+	       sim_get("least_held"), lowest, most);
+	if (kept)
+		EXPECT_LE(lowest, sim_get("least_held"));
+	EXPECT_LT(before.refills, after.refills);
+	EXPECT_EQ(after.total - before.total, after.moved - before.moved -
+		  (after.refills - before.refills) + (after.exchanges - before.exchanges));
+	EXPECT_STREQ("", broken());
+}
+
+TEST_F_TIMEOUT(refill, contention_credit, LONG)
+{
+	contention(_metadata, "credit\n", true);
+}
+
+TEST_F_TIMEOUT(refill, contention_exchange, LONG)
+{
+	contention(_metadata, "exchange\n", true);
+}
+
+/* What the zones keep in reserve, and what they manage if @managed. */
+static void reserves(char *text, size_t size, bool managed)
+{
+	FILE *f = fopen("/proc/zoneinfo", "r");
+	char line[512], zone[64] = "";
+	long value;
+	size_t len = 0;
+
+	text[0] = '\0';
+	while (f && fgets(line, sizeof(line), f) && len + 256 < size) {
+		char name[16];
+
+		if (!strncmp(line, "Node", 4)) {
+			snprintf(zone, sizeof(zone), "%.*s", (int)strcspn(line, "\n"), line);
+			len += snprintf(text + len, size - len, "%s:", zone);
+		} else if (sscanf(line, " %15[a-z] %ld", name, &value) == 2) {
+			if (!strcmp(name, "min") || !strcmp(name, "low") || !strcmp(name, "high"))
+				len += snprintf(text + len, size - len, " %s %ld", name,
+						value);
+			if (managed && !strcmp(name, "managed"))
+				len += snprintf(text + len, size - len, " managed %ld", value);
+		} else if (strstr(line, "protection:")) {
+			len += snprintf(text + len, size - len, "%s", line);
+		}
+	}
+	if (f)
+		fclose(f);
+}
+
+TEST_F_TIMEOUT(refill, watermarks, LONG)
+{
+	static char before[16384], during[16384], after[16384];
+	static char all_before[16384], all_after[16384];
+	struct account first, last;
+	long pages, total_pages = meminfo_kb("MemTotal");
+
+	reserves(before, sizeof(before), false);
+	reserves(all_before, sizeof(all_before), true);
+	/* The text has what it should: zones with watermarks and reserves. */
+	ASSERT_NE(NULL, strstr(before, " high "));
+	ASSERT_NE(NULL, strstr(before, "protection: ("));
+	ASSERT_NE(NULL, strstr(all_before, " managed "));
+
+	pages = squeeze(here(), there());
+	ASSERT_LT(0, pages);
+	EXPECT_EQ(total_pages - pages * 4, meminfo_kb("MemTotal"));
+	reserves(during, sizeof(during), false);
+	EXPECT_STREQ(before, during);
+
+	ASSERT_EQ(0, give_credit(pages, CREDIT));
+	take_account(&first);
+	ASSERT_EQ(0, numa_run_on_node(here()));
+	EXPECT_LE(0, want_on(here(), MADV_NOHUGEPAGE));
+	take_account(&last);
+	EXPECT_LT(first.refills, last.refills);
+	EXPECT_EQ(total_pages - last.total * 4, meminfo_kb("MemTotal"));
+	reserves(during, sizeof(during), false);
+	EXPECT_STREQ(before, during);
+
+	ASSERT_EQ(0, write_number(HOLD, 0));
+	ASSERT_TRUE(set_target(0));
+	reserves(after, sizeof(after), false);
+	EXPECT_STREQ(before, after);
+	reserves(all_after, sizeof(all_after), true);
+	EXPECT_STREQ(all_before, all_after);
+	EXPECT_EQ(total_pages, meminfo_kb("MemTotal"));
+}
+
+TEST_HARNESS_MAIN
