@@ -205,7 +205,9 @@ void node_memory(int nid, struct node_memory *m)
 			/* What is kept for those who can use no higher zone. */
 			last = strrchr(line, ' ');
 			reserve = strtol(last + 1, NULL, 10);
-			value = (free - high - reserve) / SUPERFRAME - 1;
+			value = free - high - reserve;
+			m->above += value > 0 ? value : 0;
+			value = value / SUPERFRAME - 1;
 			if (value > 0)
 				m->spare += min_long(value, free_superframes(nid, zone));
 		}
@@ -224,6 +226,7 @@ void all_memory(struct node_memory *sum)
 		node_memory(nodes[i], &m);
 		sum->free += m.free;
 		sum->present += m.present;
+		sum->above += m.above;
 		sum->spare += m.spare;
 	}
 }

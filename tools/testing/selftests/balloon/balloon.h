@@ -44,6 +44,8 @@ long sum_stat(const char *name);
 struct node_memory {
 	long free;
 	long present;
+	/* What is above the high watermarks and other zones' reserves. */
+	long above;
 	/* Superframes that could still be taken without going below a watermark. */
 	long spare;
 };

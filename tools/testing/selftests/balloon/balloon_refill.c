@@ -223,10 +223,13 @@ TEST_F_TIMEOUT(exchange, by_cpu, LONG)
 	EXPECT_LT((long)(WANT / PAGE) / 2, after.exchanges - before.exchanges);
 	EXPECT_EQ(after.refills - before.refills, after.exchanges - before.exchanges);
 	expect_refills(_metadata, &before, &after);
-	/* One refill was in flight at a time, and the guest gives first. */
+	/*
+	 * One refill was in flight at a time, and the guest gives first. So does
+	 * an atomic exchange look to us, who see the host at work.
+	 */
 	EXPECT_EQ(pages, after.held);
 	EXPECT_LE(pages, least);
-	EXPECT_GE(pages + (variant->atomic ? 0 : SUPERFRAME), most);
+	EXPECT_GE(pages + SUPERFRAME, most);
 	EXPECT_LE(pages, sim_get("least_held"));
 	EXPECT_STREQ("", broken());
 
@@ -243,7 +246,7 @@ TEST_F_TIMEOUT(exchange, by_cpu, LONG)
 }
 
 /* Nobody has plenty: nothing is exchanged, and nothing is lost. */
-TEST_F_TIMEOUT(exchange, nobody_has_plenty, LONG)
+TEST_F_TIMEOUT(refill_once, nobody_has_plenty, LONG)
 {
 	struct account before, after;
 	struct node_memory m;
@@ -623,7 +626,7 @@ TEST_F_TIMEOUT(refill, huge_pages_of_a_fragmented_node, LONG)
 	ASSERT_EQ(0, write_number(PROC_VM "compaction_proactiveness", 0));
 
 	/* Not much is left to be fragmented: that is quick. */
-	pages = squeeze_but(here(), -1, 16);
+	pages = squeeze_but(here(), -1, 20);
 	ASSERT_LT(0, pages);
 	node_memory(here(), &m);
 	bytes = (m.free * PAGE / (2 * MIB) + 1) * (2 * MIB);
@@ -633,7 +636,7 @@ TEST_F_TIMEOUT(refill, huge_pages_of_a_fragmented_node, LONG)
 	TH_LOG("%ld pages free, %ld blocks", m.free, free_blocks(here()));
 	ASSERT_EQ(0, free_blocks(here()));
 	/* It is fragmented, not full. */
-	ASSERT_LT(4 * SUPERFRAME, m.free);
+	ASSERT_LT(2 * SUPERFRAME, m.free);
 
 	ASSERT_EQ(0, give_credit(pages, CREDIT));
 	take_account(&before);

@@ -178,6 +178,31 @@ static inline bool mostly(long there, long all, int thousandths)
 }
 
 /*
+ * Use what is free of a node in blocks that are too small for the balloon, all
+ * but so many superframes. What another node's turn had used is let go of.
+ */
+static inline bool use_the_rest(int nid, int which, long slack)
+{
+	static struct { char *p; size_t bytes; } rest[2];
+	struct node_memory m;
+
+	if (rest[which].p)
+		munmap(rest[which].p, rest[which].bytes);
+	rest[which].p = NULL;
+	if (nid < 0)
+		return true;
+	node_memory(nid, &m);
+	if (m.above <= slack * SUPERFRAME)
+		return true;
+	rest[which].bytes = (m.above - slack * SUPERFRAME) * PAGE;
+	rest[which].p = map(rest[which].bytes, nid, MADV_NOHUGEPAGE);
+	if (!rest[which].p)
+		return false;
+	touch(rest[which].p, rest[which].bytes);
+	return true;
+}
+
+/*
  * Put two nodes (or one: @b is -1) into the balloon, but for what the allocator
  * keeps in reserve and so many superframes, and hold the worker. Returns base
  * pages ballooned, 0 if that is too little to test with.
@@ -190,6 +215,7 @@ static inline long squeeze_but(int a, int b, long slack)
 
 	for (i = 0; i < 2; i++) {
 		nid = i ? b : a;
+		use_the_rest(-1, i, 0);
 		if (nid < 0)
 			continue;
 		node_memory(nid, &m);
@@ -203,7 +229,8 @@ static inline long squeeze_but(int a, int b, long slack)
 	/* The ring may have had to help out with a few. */
 	for (i = 0; i < 2; i++) {
 		nid = i ? b : a;
-		if (nid >= 0 && node_number(nid, "nr_pages") < CREDIT)
+		if (nid >= 0 && (node_number(nid, "nr_pages") < CREDIT ||
+				 !use_the_rest(nid, i, slack + 1)))
 			return 0;
 	}
 	return pages;
