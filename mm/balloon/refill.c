@@ -246,8 +246,10 @@ static unsigned long refill_exchange(struct refill *r, struct balloon *b)
 	}
 	balloon_unreserve(SUPERFRAME_PAGES);
 	/* The host has one too many: the worker asks one back. */
-	if (done)
+	if (done) {
+		balloon_stat_add(other, BALLOON_INFLATE_REMOTE, SUPERFRAME_PAGES);
 		balloon_kick_later(b);
+	}
 pause:
 	WRITE_ONCE(bn->exchange_after, jiffies + EXCHANGE_PAUSE);
 	return 0;
@@ -466,7 +468,7 @@ bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order, const struct alloc
 		/* Who talked to the host while we waited may have done it for us. */
 		enough = waited && zone_watermark_ok(r.zone, order, high_wmark_pages(r.zone),
 						     ac->highest_zoneidx, 0);
-		while (done < SUPERFRAME_PAGES && !enough) {
+		while (done < REFILL_MAX * SUPERFRAME_PAGES && !enough) {
 			unsigned long got = refill_credit(&r, b);
 
 			if (!got && mode >= BALLOON_REFILL_EXCHANGE)
@@ -476,7 +478,7 @@ bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order, const struct alloc
 			if (!got)
 				break;
 			done += got;
-			enough = zone_watermark_ok(r.zone, order, min_wmark_pages(r.zone),
+			enough = zone_watermark_ok(r.zone, order, low_wmark_pages(r.zone),
 						   ac->highest_zoneidx, 0);
 		}
 		if (done || enough)
