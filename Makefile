@@ -48,6 +48,19 @@ test: debug kernel ## run all tests
 	@scripts/initramfs.sh release
 	@scripts/test.py $(ARGS)
 
+.PHONY: bench
+bench: kernel vanilla ## measure side by side with the unpatched kernel, into build/bench
+	@scripts/initramfs.sh release
+	@scripts/initramfs.sh vanilla
+	@bench/alloc_cost.py
+	@bench/locality.py
+	@bench/inflate.py $(ARGS)
+
+.PHONY: soak
+soak: debug ## everything at once on a debug kernel, for an hour or MINUTES=
+	@scripts/initramfs.sh debug
+	@scripts/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
 .PHONY: clean
 clean: ## remove all that was built
 	rm -rf build

@@ -11,8 +11,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TOP, 'scripts'), os.path.join(TOP, 'scripts', 'e2e')]
@@ -27,14 +29,16 @@ class Tally:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
         self.failures = []
+        self.lock = threading.Lock()
 
     def add(self, name, verdict, why=''):
         """VERDICT: 'passed', 'failed' or 'skipped'."""
-        setattr(self, verdict, getattr(self, verdict) + 1)
-        if verdict == 'failed':
-            self.failures.append(name)
         mark = {'passed': 'ok', 'failed': 'FAIL', 'skipped': 'skip'}[verdict]
-        print(f'{mark:4}  {name}' + (f': {why}' if why else ''), flush=True)
+        with self.lock:
+            setattr(self, verdict, getattr(self, verdict) + 1)
+            if verdict == 'failed':
+                self.failures.append(name)
+            print(f'{mark:4}  {name}' + (f': {why}' if why else ''), flush=True)
 
     def tap(self, prefix, text):
         """Counts the lines of a TAP or KTAP report that are no suite's own; returns how many."""
@@ -122,6 +126,21 @@ def in_guest(tally, which):
         tally.add('a quiet kernel log', 'failed' if trouble else 'passed', '\n'.join(trouble))
 
 
+def flatten(suite):
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from flatten(test)
+        else:
+            yield test
+
+
+def end_to_end(tally, suite):
+    """Guests wait most of the time: as many at once as there are CPUs, or JOBS."""
+    with ThreadPoolExecutor(int(os.environ.get('JOBS', 0)) or os.cpu_count()) as pool:
+        for done in [pool.submit(test.run, Result(tally)) for test in flatten(suite)]:
+            done.result()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('tests', nargs='*', metavar='TEST',
@@ -155,7 +174,7 @@ def main():
         loader = unittest.defaultTestLoader
         suite = (loader.loadTestsFromNames(e2e) if e2e else
                  loader.discover(os.path.join(TOP, 'scripts/e2e')))
-        suite.run(Result(tally))
+        end_to_end(tally, suite)
 
     if tally.failures:
         print('failed: ' + ', '.join(tally.failures))

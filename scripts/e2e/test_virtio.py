@@ -193,12 +193,12 @@ class Targets(GuestTest):
                 f"echo {rng.choice(['auto', rng.randrange(0, pages(most))])} > "
                 f'{NODES}/node{rng.randrange(4)}/balloon/target; read -t 0.0{rng.randrange(1, 9)} x; '
                 for _ in range(30))
-            guest.sh(f'({script}) < /dev/ttyS0 > /dev/null 2>&1 &')
+            guest.sh(f'({script} echo > /tmp/moved) < /dev/ttyS0 > /dev/null 2>&1 &')
             for _ in range(70):
                 size = rng.randrange(0, most, PAGE)
                 guest.set_balloon(size)
                 time.sleep(rng.random() / 25)
-            guest.sh('wait')
+            guest.sh('while [ ! -e /tmp/moved ]; do sleep 0.1; done; rm /tmp/moved')
             self.settle(guest, size)
             self.assert_holds(guest, size)
             if step % 1000 == 900:

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Where a program's memory lies while the balloon holds half of the guest.
+
+A program that is bound to the CPU of one of four nodes, and says nothing of memory, touches 800 MiB
+of the node's 1 GiB. Unpatched, the balloon's pages are out of its reach until a worker gets to
+them. Patched, the host has given credit for all of them and the worker is held back, so that every
+page comes by refill; or there is no credit, and pages are exchanged. Figures go to
+build/bench/locality.json.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(TOP, 'scripts'))
+
+from guest import BUILD, MIB, PAGE, Guest  # noqa: E402
+
+SIZE = 2048 * MIB
+HOLD = '/sys/kernel/debug/balloon/hold'
+CORE = '/sys/kernel/mm/balloon'
+QUIET = {'flavour': 'release', 'balloon': {'free-page-reporting': True},
+         'append': 'virtio_balloon.free_page_reporting=0'}
+CASES = {'unpatched': {'flavour': 'vanilla', 'balloon': {}},
+         'patched, credit': QUIET, 'patched, exchange': QUIET}
+
+
+def settle(guest, size):
+    guest.set_balloon(size)
+    deadline = time.monotonic() + 120
+    while guest.actual() != size:
+        if time.monotonic() > deadline:
+            raise SystemExit(f'{guest.name}: {guest.actual()} of {size} bytes')
+        time.sleep(0.05)
+
+
+def numa(guest, name):
+    """The sum over all nodes of a line of numastat."""
+    return sum(int(line.split()[1]) for line in
+               guest.sh(f"grep -h '^{name} ' /sys/devices/system/node/node*/numastat").splitlines())
+
+
+def measure(case, node):
+    with Guest(nodes=[1024] * 4, name=f'locality-{case.split()[-1]}-{node}', **CASES[case]) as guest:
+        if case != 'unpatched':
+            for n in range(4):
+                guest.write(f'/sys/devices/system/node/node{n}/balloon/target', 512 * MIB // PAGE)
+        settle(guest, SIZE)
+        if case == 'patched, credit':
+            guest.write(HOLD, 1)
+            guest.set_balloon(0)
+            while guest.read(f'{CORE}/target') != '0':
+                time.sleep(0.05)
+        elif case == 'patched, exchange':
+            guest.write(f'{CORE}/refill', 'exchange')
+        before = {name: numa(guest, name) for name in ('numa_miss', 'numa_foreign')}
+        began = time.monotonic()
+        words = guest.sh(f'locality 800 --cpu {node} --no-thp', 300).split()
+        took = time.monotonic() - began
+        pages = dict(zip(words[::2], map(int, words[1::2])))
+        return {'local': pages.get(f'node{node}', 0) / pages['locality'], 'seconds': took,
+                **{name: numa(guest, name) - before[name] for name in before}}
+
+
+def main():
+    argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
+    report = {}
+    print(f'{"":20}' + ''.join(f'{"node " + str(node):>12}' for node in range(4)) +
+          '   numa_miss  numa_foreign')
+    for case in CASES:
+        runs = report[case] = [measure(case, node) for node in range(4)]
+        print(f'{case:20}' + ''.join(f'{run["local"]:12.2%}' for run in runs) +
+              f'{sum(run["numa_miss"] for run in runs):12}'
+              f'{sum(run["numa_foreign"] for run in runs):14}', flush=True)
+    os.makedirs(os.path.join(BUILD, 'bench'), exist_ok=True)
+    with open(os.path.join(BUILD, 'bench', 'locality.json'), 'w') as file:
+        json.dump(report, file, indent=1)
+
+
+if __name__ == '__main__':
+    main()
