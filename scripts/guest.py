@@ -51,7 +51,8 @@ class Hung(GuestError):
 def kernel_of(flavour):
     """The path of a built kernel: vanilla, release or debug."""
     return os.path.join(BUILD, {'vanilla': 'vanilla/bzImage', 'release': 'bzImage',
-                                'debug': 'debug/arch/x86/boot/bzImage'}[flavour])
+                                'debug': 'debug/arch/x86/boot/bzImage',
+                                'kcsan': 'kcsan/arch/x86/boot/bzImage'}[flavour])
 
 
 def initramfs_of(flavour):

@@ -102,7 +102,7 @@ def build_selftests():
 
 
 def kselftest(tally, guest, program):
-    status, output = guest.status(program, timeout=600)
+    status, output = guest.status(program, timeout=1500)
     failed = tally.failed
     if not tally.tap(f'kselftest: {program}', output) or (status and tally.failed == failed):
         tally.add(f'kselftest: {program}', 'failed')
@@ -112,7 +112,13 @@ def kselftest(tally, guest, program):
 
 def in_guest(tally, which):
     """KUnit's report of the boot, and the kselftests against the simulated host."""
-    build_selftests()
+    try:
+        run_in_guest(tally, which)
+    except GuestError as error:
+        tally.add('tests in a guest', 'failed', str(error))
+
+
+def run_in_guest(tally, which):
     with Guest(flavour='debug', nodes=[512] * 4, dist=DIST, balloon=None, name='selftests') as guest:
         if 'kunit' in which:
             report = re.findall(r'^(?:\[[^]]*\])?\s{5,}((?:not )?ok \d+ .*)$', guest.console(), re.M)
@@ -134,10 +140,10 @@ def flatten(suite):
             yield test
 
 
-def end_to_end(tally, suite):
-    """Guests wait most of the time: as many at once as there are CPUs, or JOBS."""
+def run_all(jobs):
+    """Guests wait much of the time: as many at once as there are CPUs, or JOBS."""
     with ThreadPoolExecutor(int(os.environ.get('JOBS', 0)) or os.cpu_count()) as pool:
-        for done in [pool.submit(test.run, Result(tally)) for test in flatten(suite)]:
+        for done in [pool.submit(*job) for job in jobs]:
             done.result()
 
 
@@ -164,17 +170,17 @@ def main():
         tally.tap('build', builds)
         if 'not ok' in builds:
             print(builds)
+    jobs = []
     inside = {'kunit', 'kselftest'} & named or (set() if named else {'kunit', 'kselftest'})
     if inside:
-        try:
-            in_guest(tally, inside)
-        except (GuestError, subprocess.CalledProcessError) as error:
-            tally.add('tests in a guest', 'failed', str(error))
+        build_selftests()
+        jobs.append((in_guest, tally, inside))
     if not named or e2e:
         loader = unittest.defaultTestLoader
         suite = (loader.loadTestsFromNames(e2e) if e2e else
                  loader.discover(os.path.join(TOP, 'scripts/e2e')))
-        end_to_end(tally, suite)
+        jobs += [(test.run, Result(tally)) for test in flatten(suite)]
+    run_all(jobs)
 
     if tally.failures:
         print('failed: ' + ', '.join(tally.failures))
