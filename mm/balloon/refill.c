@@ -65,7 +65,6 @@ struct refill {
 	struct zone *zone;
 	struct balloon_zone *bz;
 	unsigned int order;
-	gfp_t gfp;
 	/* It may wait for the host. */
 	bool may_wait;
 	/* What it came to, for who looks on. */
@@ -345,7 +344,7 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 	int nid = zone_to_nid(zone);
 	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
 	struct refill r = {
-		.zone = zone, .order = order, .gfp = gfp_mask,
+		.zone = zone, .order = order,
 		.may_wait = gfpflags_allow_blocking(gfp_mask) && !(current->flags & PF_MEMALLOC),
 	};
 	unsigned long mark, done = 0, got;
@@ -438,7 +437,7 @@ static bool may_go_beyond(struct balloon *b, enum balloon_refill_mode mode, gfp_
 bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order, const struct alloc_context *ac)
 {
 	enum balloon_refill_mode mode = READ_ONCE(balloon_refill_mode);
-	struct refill r = { .order = order, .gfp = gfp_mask };
+	struct refill r = { .order = order };
 	unsigned long done = 0;
 	bool enough = false, waited;
 	struct balloon *b;
