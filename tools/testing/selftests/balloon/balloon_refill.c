@@ -118,7 +118,7 @@ TEST_F_TIMEOUT(refill, credit_huge_faults, LONG)
 /* What the host has not granted is not taken, however much is wanted. */
 TEST_F_TIMEOUT(refill, credit_is_the_limit, LONG)
 {
-	long pages, credit = 10 * SUPERFRAME + 100, local, left;
+	long pages, credit = 4 * SUPERFRAME + 100, local, left;
 	struct account before, after;
 
 	pages = squeeze(here(), -1);

@@ -19,7 +19,7 @@
 #define SHORT		40000
 
 /* How often the host changes its mind. */
-#define MOVES		24
+#define MOVES		8
 
 /* A host that gives nothing is not the end: memory comes from elsewhere. */
 TEST_F_TIMEOUT(refill, refused, LONG)
@@ -427,12 +427,12 @@ static void contention(struct __test_metadata *_metadata, const char *mode)
 	EXPECT_STREQ("", broken());
 }
 
-TEST_F_TIMEOUT(refill, contention_credit, LONG)
+TEST_F_TIMEOUT(refill, contention_credit, 3 * LONG)
 {
 	contention(_metadata, "credit\n");
 }
 
-TEST_F_TIMEOUT(refill, contention_exchange, LONG)
+TEST_F_TIMEOUT(refill, contention_exchange, 3 * LONG)
 {
 	contention(_metadata, "exchange\n");
 }
