@@ -16,7 +16,10 @@ class Pattern:
         self.timeout = timeout
         self.log = f'/tmp/pattern{next(numbers)}'
         command = ' '.join(['pattern', str(mib), *options])
-        self.pid = int(guest.sh(f'{command} > {self.log} 2>&1 & echo $!'))
+        # Its last words are how it ended.
+        self.pid = int(guest.sh(f'({command} & echo $! > {self.log}.pid; wait $!; echo "ended $?")'
+                                f' > {self.log} 2>&1 & while [ ! -s {self.log}.pid ]; do'
+                                f'  sleep 0.1; done; cat {self.log}.pid'))
         self._lines(1)
 
     def verify(self):
@@ -38,7 +41,7 @@ class Pattern:
         self.guest.sh(f'while kill -0 {self.pid} 2>/dev/null; do n=$(wc -l < {self.log});'
                       f'  [ "${{n:-0}}" -ge {count} ] && break; sleep 0.1; done', self.timeout)
         lines = self.guest.sh(f'cat {self.log}').splitlines()
-        words = lines[-1].split() if lines else []
-        if len(lines) < count or words[1] not in ('filled', 'ok'):
+        words = lines[count - 1].split() if len(lines) >= count else []
+        if len(words) != 3 or words[1] not in ('filled', 'ok'):
             raise GuestError('\n'.join(lines) or 'the pattern program ended without a word')
         return int(words[2])

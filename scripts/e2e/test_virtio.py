@@ -184,7 +184,9 @@ class Targets(GuestTest):
 
     def test_random_targets_with_a_load(self):
         rng = random.Random(2)
-        guest = self.boot(nodes=[512] * 4, append=f'{QUIET} {os.environ.get("APPEND", "")}')
+        append = os.environ.get('APPEND', '')
+        guest = self.boot(nodes=[512] * 4, append=f'{QUIET} {append}',
+                          name='-'.join(['random-targets', *append.split()]))
         pattern = Pattern(guest, 1228, '--interleave', '--churn')
         most = guest.bytes() * 3 // 10
         for step in range(0, self.rounds(), 100):

@@ -28,8 +28,8 @@
 
 #define PAGE		4096UL
 #define BLOCK_PAGES	512
-#define PFN_MASK	((1ULL << 55) - 1)
-#define PRESENT		(1ULL << 63)
+#define PFN_MASK	(UINT64_C(0x7fffffffffffff))
+#define PRESENT		(UINT64_C(0x8000000000000000))
 
 struct page {
 	uint64_t pfn;
@@ -107,7 +107,8 @@ int main(int argc, char **argv)
 			break;
 	}
 	if (k < argc || node < 0 || node >= MAX_NODES || keep < 1 || keep >= BLOCK_PAGES) {
-		fprintf(stderr, "usage: fragment --node N [--keep 1..511] [--leave MIB] [--seed S]\n");
+		fprintf(stderr, "usage: fragment --node N [--keep 1..511] [--leave MIB]"
+				" [--seed S]\n");
 		return 2;
 	}
 

@@ -111,8 +111,8 @@ int main(int argc, char **argv)
 			size = 0, i = argc;
 	}
 	if (!size || threads < 1 || threads > MAX_THREADS) {
-		fprintf(stderr, "usage: locality MIB [--cpu N] [--thp | --no-thp] [--threads 1..%d] [--hold]\n",
-			MAX_THREADS);
+		fprintf(stderr, "usage: locality MIB [--cpu N] [--thp | --no-thp]"
+				" [--threads 1..%d] [--hold]\n", MAX_THREADS);
 		return 2;
 	}
 	if (cpu >= 0) {
