@@ -283,7 +283,8 @@ void balloon_kick_later(struct balloon *b)
 /* What the worker is at is not what is wanted any more, or takes too long. */
 bool balloon_stale(struct balloon *b, int generation)
 {
-	return READ_ONCE(b->stopped) || READ_ONCE(balloon_hold) || generation != atomic_read(&b->generation) ||
+	return READ_ONCE(b->stopped) || READ_ONCE(balloon_hold) ||
+	       generation != atomic_read(&b->generation) ||
 	       time_after(jiffies, b->deadline);
 }
 

@@ -14,9 +14,9 @@ struct zone;
 
 #ifdef CONFIG_BALLOON_NUMA
 DECLARE_STATIC_KEY_FALSE(balloon_refill_key);
-bool __cold __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
+bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 		      unsigned int alloc_flags, const struct alloc_context *ac);
-bool __cold __balloon_refill_oom(gfp_t gfp_mask, unsigned int order,
+bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order,
 			  const struct alloc_context *ac);
 
 /* A zone's watermark failed. Returns whether the zone can be used now. */
