@@ -41,9 +41,9 @@ class RefillTest(GuestTest):
         guest.set_balloon(size)
         self.wait('the new target', lambda: guest.read(f'{CORE}/target') == str(pages(size)))
 
-    def half_of_each(self, guest):
-        """Half of every node, as nearly as the nodes' targets say."""
-        sizes = [size * MIB // 2 for size in guest.sizes]
+    def half_of_each(self, guest, part=2):
+        """Half of every node, or another part, as the nodes' targets say."""
+        sizes = [size * MIB // part for size in guest.sizes]
         for node, size in enumerate(sizes):
             guest.write(f'{NODES}/node{node}/balloon/target', pages(size))
         self.settle(guest, sum(sizes), 120)
@@ -91,7 +91,7 @@ class Credit(RefillTest):
         self.check(guest, 0, 640)
 
     def test_without_credit_nothing_moves(self):
-        guest = self.boot(nodes=[512] * 2)
+        guest = self.boot(nodes=[512] * 2, flavour='release')
         everything = self.half_of_each(guest)
         local, got = self.locality(guest, 1, 300, '--no-thp')
         self.assertLess(local, 0.9, got)
@@ -106,12 +106,11 @@ class Credit(RefillTest):
         self.assert_holds(guest, everything)
 
     def test_no_more_than_the_credit(self):
-        """Many threads on every node, and credit for a part of what they want."""
-        guest = self.boot(nodes=[512] * 4, append=f'{QUIET} vm.overcommit_memory=1')
+        """Many threads on two nodes, and credit for a part of what they want."""
+        guest = self.boot(nodes=[512] * 4, flavour='release')
         everything = self.half_of_each(guest)
         self.hold(guest, everything - 77 * SUPERFRAME - 100 * PAGE)
-        guest.sh('for n in 0 1 2 3; do locality 180 --cpu $n --threads 16 --no-thp & done; wait',
-                 300)
+        guest.sh('for n in 1 2; do locality 330 --cpu $n --threads 16 --no-thp & done; wait', 300)
         # The credit for less than a superframe goes in base pages, or not at all.
         self.assertLessEqual(77 * 512, sum(self.stat(guest, 'refill')))
         self.assertLessEqual(sum(self.stat(guest, 'refill')), 77 * 512 + 100)
@@ -163,7 +162,7 @@ class Credit(RefillTest):
 
 class Exchange(RefillTest):
     def test_the_total_stands(self):
-        guest = self.boot(nodes=[1024] * 4)
+        guest = self.boot(nodes=[1024] * 4, flavour='release')
         guest.write(f'{CORE}/refill', 'exchange')
         everything = self.half_of_each(guest)
         samples, done = [], threading.Event()
@@ -177,7 +176,7 @@ class Exchange(RefillTest):
             done.clear()
             watcher.start()
             try:
-                local, got = self.locality(guest, node, 640, '--no-thp')
+                local, got = self.locality(guest, node, 800, '--no-thp')
             finally:
                 done.set()
                 watcher.join()
@@ -231,9 +230,10 @@ class Faults(RefillTest):
     def test_device_goes_away_during_refills(self):
         guest = self.boot(nodes=[512] * 4)
         driver = '/sys/bus/virtio/drivers/virtio_balloon'
-        device = guest.sh(f'basename $(ls -d {driver}/virtio*)')
+        device = guest.sh(f'basename $(ls -d {driver}/virtio*)').strip()
         for _ in range(3):
-            self.half_of_each(guest)
+            # A debug kernel needs more of node 0 than half.
+            self.half_of_each(guest, 4)
             self.hold(guest, 0)
             guest.sh('for n in 0 1 2 3; do locality 200 --cpu $n --threads 4 --no-thp & done; '
                      f'sleep 0.5; echo {device} > {driver}/unbind; wait', 300)
@@ -246,11 +246,11 @@ class Faults(RefillTest):
     def test_targets_move_under_many_threads(self):
         guest = self.boot(nodes=[512] * 4)
         guest.sh('for n in 0 1 2 3; do '
-                 '(while [ ! -e /tmp/stop ]; do locality 120 --cpu $n --threads 16; done) '
+                 '(while [ ! -e /tmp/stop ]; do locality 60 --cpu $n --threads 16; done) '
                  '> /dev/null 2>&1 & done')
-        for step in range(60):
+        for step in range(40):
             guest.set_balloon((step * 7 % 10) * 64 * MIB + step * PAGE)
-            guest.write(f'{CORE}/refill', ('credit', 'exchange')[step // 30])
+            guest.write(f'{CORE}/refill', ('credit', 'exchange')[step // 20])
             time.sleep(0.3)
         guest.sh('touch /tmp/stop; wait', 120)
         self.settle(guest, 100 * MIB)
