@@ -31,6 +31,9 @@
 #define PFN_MASK	(UINT64_C(0x7fffffffffffff))
 #define PRESENT		(UINT64_C(0x8000000000000000))
 
+static const char usage[] =
+	"usage: fragment --node N [--keep 1..511] [--leave MIB] [--seed S]\n";
+
 struct page {
 	uint64_t pfn;
 	char *address;
@@ -107,8 +110,7 @@ int main(int argc, char **argv)
 			break;
 	}
 	if (k < argc || node < 0 || node >= MAX_NODES || keep < 1 || keep >= BLOCK_PAGES) {
-		fprintf(stderr, "usage: fragment --node N [--keep 1..511] [--leave MIB]"
-				" [--seed S]\n");
+		fputs(usage, stderr);
 		return 2;
 	}
 

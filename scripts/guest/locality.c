@@ -26,6 +26,9 @@
 #define MAX_THREADS	64
 #define BATCH		1024
 
+static const char usage[] =
+	"usage: locality MIB [--cpu N] [--thp | --no-thp] [--threads 1..64] [--hold]\n";
+
 static char *memory;
 static size_t size;
 static int cpu = -1, advice, threads = 1;
@@ -111,8 +114,7 @@ int main(int argc, char **argv)
 			size = 0, i = argc;
 	}
 	if (!size || threads < 1 || threads > MAX_THREADS) {
-		fprintf(stderr, "usage: locality MIB [--cpu N] [--thp | --no-thp]"
-				" [--threads 1..%d] [--hold]\n", MAX_THREADS);
+		fputs(usage, stderr);
 		return 2;
 	}
 	if (cpu >= 0) {
