@@ -14,7 +14,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, 'scripts'))
@@ -49,9 +48,7 @@ def measure(flavour, module, ballooned):
         with Guest(flavour=flavour, nodes=[512] * 2, cpus=[[0], []], accel='icount',
                    name=f'alloc-cost-{flavour}-{ballooned}') as guest:
             if ballooned:
-                guest.set_balloon(ballooned * MIB)
-                while guest.actual() != ballooned * MIB:
-                    time.sleep(0.1)
+                guest.settle(ballooned * MIB)
             counts = []
             for _ in range(3):
                 guest.status(f'insmod /modules/{MODULE}')

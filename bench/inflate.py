@@ -32,26 +32,15 @@ KERNELS = {
 PUNCH_HOLE_KEEP_SIZE = 3
 
 
-def settle(guest, size, timeout=120):
-    """Seconds until the guest says that the balloon holds SIZE bytes."""
-    began = time.monotonic()
-    guest.set_balloon(size)
-    while guest.actual() != size:
-        if time.monotonic() - began > timeout:
-            raise SystemExit(f'{guest.name}: {guest.actual()} of {size} bytes in {timeout} s')
-        time.sleep(0.002)
-    return time.monotonic() - began
-
-
 def measure(name, backend, **more):
     with Guest(nodes=[1024] * 4, backend=backend, prealloc=True, name=f'bench-{name}-{backend}',
                **KERNELS[name], **more) as guest:
         before = sum(guest.host_bytes(n) for n in range(4))
         # Let what the boot left behind come to rest.
         time.sleep(2)
-        inflate = settle(guest, SIZE)
+        inflate = guest.settle(SIZE, poll=0.002)
         back = before - sum(guest.host_bytes(n) for n in range(4))
-        deflate = settle(guest, 0)
+        deflate = guest.settle(0, poll=0.002)
         return {'inflate': inflate, 'deflate': deflate, 'returned': back}
 
 

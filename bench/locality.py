@@ -29,15 +29,6 @@ CASES = {'unpatched': {'flavour': 'vanilla', 'balloon': {}},
          'patched, credit': QUIET, 'patched, exchange': QUIET}
 
 
-def settle(guest, size):
-    guest.set_balloon(size)
-    deadline = time.monotonic() + 120
-    while guest.actual() != size:
-        if time.monotonic() > deadline:
-            raise SystemExit(f'{guest.name}: {guest.actual()} of {size} bytes')
-        time.sleep(0.05)
-
-
 def numa(guest, name):
     """The sum over all nodes of a line of numastat."""
     return sum(int(line.split()[1]) for line in
@@ -49,7 +40,7 @@ def measure(case, node):
         if case != 'unpatched':
             for n in range(4):
                 guest.write(f'/sys/devices/system/node/node{n}/balloon/target', 512 * MIB // PAGE)
-        settle(guest, SIZE)
+        guest.settle(SIZE)
         if case == 'patched, credit':
             guest.write(HOLD, 1)
             guest.set_balloon(0)

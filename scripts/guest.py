@@ -380,6 +380,16 @@ class Guest:
 
     # --- the host's memory behind a node ---
 
+    def settle(self, size, timeout=120, poll=0.05):
+        """Seconds until the balloon holds SIZE bytes, as the host wants from now on."""
+        began = time.monotonic()
+        self.set_balloon(size)
+        while self.actual() != size:
+            if time.monotonic() - began > timeout:
+                raise GuestError(self._report(f'{self.actual()} of {size} bytes in {timeout} s'))
+            time.sleep(poll)
+        return time.monotonic() - began
+
     def host_bytes(self, node):
         """What the host has populated of a node's memory."""
         if not self.sizes[node]:

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, 'scripts'))
@@ -89,9 +88,7 @@ def run(kernel, names, seconds):
             guest.sh('echo 64 > /proc/sys/vm/nr_hugepages')
             if kernel == 'patched':
                 guest.write('/sys/kernel/mm/balloon/refill', 'exchange')
-                guest.set_balloon(1024 * MIB)
-                while guest.actual() != 1024 * MIB:
-                    time.sleep(0.1)
+                guest.settle(1024 * MIB)
             while left:
                 name = left.pop(0)
                 try:
