@@ -43,15 +43,20 @@ class Tally:
     def tap(self, prefix, text):
         """Counts the lines of a TAP or KTAP report that are no suite's own; returns how many."""
         count = 0
+        said = []
         for line in text.splitlines():
             match = re.match(r'(?:\[[^]]*\])?\s*(not )?ok \d+ -? ?(.*)', line)
             if not match:
+                said.append(line)
                 continue
             name, _, directive = match[2].partition('#')
             skipped = directive.strip().upper().startswith('SKIP')
+            # The harness names the line of the source before it tells the verdict.
+            where = [line.lstrip('# ') for line in said if re.match(r'\s*# \S+\.c:\d+:', line)]
             self.add(f'{prefix}: {name.strip()}',
                      'failed' if match[1] else 'skipped' if skipped else 'passed',
-                     directive.strip() if skipped else '')
+                     directive.strip() if skipped else '\n      '.join(where[:9]) if match[1] else '')
+            said = []
             count += 1
         return count
 
@@ -102,12 +107,15 @@ def build_selftests():
 
 
 def kselftest(tally, guest, program):
+    began = time.monotonic()
     status, output = guest.status(program, timeout=1500)
+    print(f'      {program} took {time.monotonic() - began:.0f} s', flush=True)
     failed = tally.failed
     if not tally.tap(f'kselftest: {program}', output) or (status and tally.failed == failed):
-        tally.add(f'kselftest: {program}', 'failed')
-    if tally.failed > failed:
-        print(output, flush=True)
+        tally.add(f'kselftest: {program}', 'failed',
+                  f'status {status}, ends with\n' + '\n'.join(output.splitlines()[-9:]))
+    with open(os.path.join(BUILD, 'logs', f'{program}.tap'), 'w') as log:
+        log.write(output)
 
 
 def in_guest(tally, which):

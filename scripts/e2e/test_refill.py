@@ -263,7 +263,7 @@ class Everything(RefillTest):
     def test_at_once(self):
         """A short form of 'make soak'."""
         guest = self.boot(nodes=[512] * 4)
-        Soak(self, guest, 2).run(75)
+        Soak(self, guest, 2).run(45)
 
 
 if __name__ == '__main__':
