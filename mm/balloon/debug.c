@@ -4,11 +4,17 @@
  * counters and the pages (invariants 1, 3 and 4 of
  * Documentation/vm/balloon_numa.rst).
  *
+ * /sys/kernel/debug/balloon/busy: 1 while the worker has something to do; waiting
+ * to try again is nothing to do.
+ *
  * /sys/kernel/debug/balloon/hold: 1 keeps the worker from acting; refills go on.
  */
 #include <linux/debugfs.h>
 #include <linux/init.h>
+#include <linux/rcupdate.h>
 #include <linux/seq_file.h>
+#include <linux/timer.h>
+#include <linux/workqueue.h>
 
 #include "internal.h"
 
@@ -56,7 +62,7 @@ static void check_zone(struct seq_file *m, int nid, struct zone *zone,
 
 			if (block->nr != weight)
 				complain(m, nid, zone, "pages of a block", block->nr, weight);
-			if (balloon_bucket(block->nr) != i)
+			if (i != BALLOON_STUCK_BUCKET && balloon_bucket(block->nr) != i)
 				complain(m, nid, zone, "bucket of a block", i, block->nr);
 			for_each_set_bit(bit, block->map, SUPERFRAME_PAGES) {
 				unsigned long pfn = (block->index << SUPERFRAME_ORDER) + bit;
@@ -104,6 +110,18 @@ static int check_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(check);
 
+static int busy_get(void *data, u64 *val)
+{
+	struct balloon *b;
+
+	rcu_read_lock();
+	b = balloon_current();
+	*val = b && work_busy(&b->work.work) && !timer_pending(&b->work.timer);
+	rcu_read_unlock();
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(busy_fops, busy_get, NULL, "%llu\n");
+
 static int hold_set(void *data, u64 val)
 {
 	if (val > 1)
@@ -124,6 +142,7 @@ static int __init balloon_debug_init(void)
 	struct dentry *dir = debugfs_create_dir("balloon", NULL);
 
 	debugfs_create_file("check", 0400, dir, NULL, &check_fops);
+	debugfs_create_file("busy", 0400, dir, NULL, &busy_fops);
 	debugfs_create_file("hold", 0600, dir, NULL, &hold_fops);
 	return 0;
 }

@@ -12,7 +12,6 @@
 #include "../kselftest.h"
 #include "balloon.h"
 
-#define KPF_OFFLINE	23
 #define FOREVER		120.0
 
 int nr_nodes;
@@ -433,7 +432,7 @@ bool wait_pages(long pages, double seconds)
 	return true;
 }
 
-/* Wait until nothing has moved for a while. */
+/* Wait until the worker is at rest, and nothing has moved for a while. */
 bool wait_settled(double seconds)
 {
 	double end = now() + seconds, since = now();
@@ -442,7 +441,7 @@ bool wait_settled(double seconds)
 	while (now() - since < 0.2) {
 		long p = sum_pages(), c = sim_get("calls");
 
-		if (p != pages || c != calls)
+		if (p != pages || c != calls || read_number(BUSY))
 			since = now();
 		pages = p;
 		calls = c;

@@ -11,7 +11,12 @@
 
 #define ALL		"/sys/kernel/mm/balloon/"
 #define SIM		"/sys/kernel/debug/balloon_sim/"
+/* In /proc/kpageflags. */
+#define KPF_BUDDY	10
+#define KPF_OFFLINE	23
+
 #define CHECK		"/sys/kernel/debug/balloon/check"
+#define BUSY		"/sys/kernel/debug/balloon/busy"
 #define HOLD		"/sys/kernel/debug/balloon/hold"
 
 #define SUPERFRAME	512L

@@ -264,6 +264,9 @@ TEST_F_TIMEOUT(refill_once, nobody_has_plenty, LONG)
 	ASSERT_TRUE(set_target(sum));
 	ASSERT_TRUE(wait_settled(20));
 	ASSERT_EQ(0, write_number(HOLD, 1));
+	/* Nor in pieces. */
+	for (i = 0; i < nr_nodes; i++)
+		ASSERT_TRUE(use_the_rest(nodes[i], SLACK + 1));
 	ASSERT_EQ(0, write_text(MODE, "exchange\n"));
 	ASSERT_EQ(0, give_credit(sum, 0));
 	take_account(&before);

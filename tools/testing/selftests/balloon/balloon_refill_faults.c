@@ -389,8 +389,9 @@ static void contention(struct __test_metadata *_metadata, const char *mode)
 	all_memory(&m);
 	/*
 	 * When the balloon is largest, the nodes have 6 superframes each above
-	 * their watermarks, and one of them has 40 threads of 1 MiB on average:
-	 * it is always short. All nodes together have enough for all threads.
+	 * their watermarks, whether whole or in pieces, and one of them has 40
+	 * threads of 1 MiB on average: it is always short. All nodes together
+	 * have enough for all threads.
 	 */
 	most = (m.spare - 6 * nr_nodes) * SUPERFRAME;
 	lowest = most - 16 * nr_nodes * SUPERFRAME;
@@ -398,6 +399,8 @@ static void contention(struct __test_metadata *_metadata, const char *mode)
 	ASSERT_LT(0, lowest);
 	ASSERT_TRUE(set_target(most));
 	ASSERT_TRUE(wait_settled(20));
+	for (i = 0; i < nr_nodes; i++)
+		ASSERT_TRUE(use_the_rest(nodes[i], 6));
 	ASSERT_EQ(0, write_text(MODE, mode));
 	ASSERT_EQ(0, sim_set("least_held", 0));
 	take_account(&before);

@@ -34,6 +34,9 @@
 /* What stays free on a squeezed node beyond what a target of it may take. */
 #define SLACK		2
 
+/* What use_the_rest() uses, by node. */
+static struct { char *p; size_t bytes; } rest[MAX_NODES];
+
 /* What the nodes have and what refills did, by index into nodes[]. */
 struct account {
 	long pages[MAX_NODES];
@@ -179,27 +182,37 @@ static inline bool mostly(long there, long all, int thousandths)
 
 /*
  * Use what is free of a node in blocks that are too small for the balloon, all
- * but so many superframes. What another node's turn had used is let go of.
+ * but so many superframes.
  */
-static inline bool use_the_rest(int nid, int which, long slack)
+static inline bool use_the_rest(int nid, long slack)
 {
-	static struct { char *p; size_t bytes; } rest[2];
 	struct node_memory m;
+	size_t bytes;
+	char *p;
 
-	if (rest[which].p)
-		munmap(rest[which].p, rest[which].bytes);
-	rest[which].p = NULL;
-	if (nid < 0)
-		return true;
 	node_memory(nid, &m);
 	if (m.above <= slack * SUPERFRAME)
 		return true;
-	rest[which].bytes = (m.above - slack * SUPERFRAME) * PAGE;
-	rest[which].p = map(rest[which].bytes, nid, MADV_NOHUGEPAGE);
-	if (!rest[which].p)
+	bytes = (m.above - slack * SUPERFRAME) * PAGE;
+	p = map(bytes, nid, MADV_NOHUGEPAGE);
+	if (!p)
 		return false;
-	touch(rest[which].p, rest[which].bytes);
+	touch(p, bytes);
+	rest[nid].p = p;
+	rest[nid].bytes = bytes;
 	return true;
+}
+
+/* Let go of what any node's turn had used. */
+static inline void free_the_rest(void)
+{
+	int nid;
+
+	for (nid = 0; nid < MAX_NODES; nid++) {
+		if (rest[nid].p)
+			munmap(rest[nid].p, rest[nid].bytes);
+		rest[nid].p = NULL;
+	}
 }
 
 /*
@@ -213,9 +226,9 @@ static inline long squeeze_but(int a, int b, long slack)
 	long pages = 0, want;
 	int i, nid;
 
+	free_the_rest();
 	for (i = 0; i < 2; i++) {
 		nid = i ? b : a;
-		use_the_rest(-1, i, 0);
 		if (nid < 0)
 			continue;
 		node_memory(nid, &m);
@@ -230,7 +243,7 @@ static inline long squeeze_but(int a, int b, long slack)
 	for (i = 0; i < 2; i++) {
 		nid = i ? b : a;
 		if (nid >= 0 && (node_number(nid, "nr_pages") < CREDIT ||
-				 !use_the_rest(nid, i, slack + 1)))
+				 !use_the_rest(nid, slack + 1)))
 			return 0;
 	}
 	return pages;
