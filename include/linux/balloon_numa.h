@@ -111,6 +111,7 @@ struct balloon {
 	struct balloon_extent *ext;
 	unsigned long deadline;
 	unsigned int retry_delay;
+	bool goes_on;
 	/* private: the worker's task, and the node that is first in line */
 	struct task_struct *worker;
 	int hungry;

@@ -50,6 +50,21 @@ static void block_move(struct balloon_block *block)
 	list_move_tail(&block->list, &block->bz->buckets[balloon_bucket(block->nr)]);
 }
 
+/* How long a block without a free page is left alone. */
+#define STUCK_PAUSE	(HZ / 10)
+
+/* Blocks that had no free page may have some now. */
+static void unstick(struct balloon_zone *bz)
+{
+	struct balloon_block *block, *next;
+
+	lockdep_assert_held(&bz->lock);
+	if (time_before(jiffies, bz->stuck_since + STUCK_PAUSE))
+		return;
+	list_for_each_entry_safe(block, next, &bz->buckets[BALLOON_STUCK_BUCKET], list)
+		block_move(block);
+}
+
 /* Put a block where a slot was reserved: nothing is allocated under the lock. */
 static bool block_insert(struct balloon_zone *bz, unsigned long index,
 			 struct balloon_block *block)
@@ -519,13 +534,32 @@ void balloon_free_page(struct balloon *b, struct page *page)
 }
 
 #ifdef CONFIG_BALLOON_COMPACTION
+/* Is there another block that its pages had better lie in? */
+static bool fuller_exists(struct balloon_block *block)
+{
+	struct balloon_block *first;
+	struct list_head *bucket;
+	int i;
+
+	unstick(block->bz);
+	for (i = balloon_bucket(block->nr); i < BALLOON_FULL_BUCKET; i++) {
+		bucket = &block->bz->buckets[i];
+		first = list_first_entry_or_null(bucket, struct balloon_block, list);
+		if (first && (first != block || !list_is_singular(bucket)))
+			return true;
+	}
+	return false;
+}
+
 /**
  * balloon_page_isolate - compaction takes a page off its block's map
  * @page: a ballooned base page, locked
  *
  * It stays in the balloon, until balloon_page_putback() or balloon_page_leaves().
+ * Pages of the fullest block stay where they are, unless somebody must have the
+ * range: the others are to fill it.
  *
- * Return: false if it is being deflated.
+ * Return: false if it is being deflated, or is to stay.
  */
 bool balloon_page_isolate(struct page *page)
 {
@@ -536,8 +570,10 @@ bool balloon_page_isolate(struct page *page)
 
 	spin_lock_irqsave(&bz->lock, flags);
 	block = block_find(bz, block_index(page));
-	found = block && __test_and_clear_bit(block_bit(page), block->map);
+	found = block && test_bit(block_bit(page), block->map) &&
+		(is_migrate_isolate_page(page) || fuller_exists(block));
 	if (found) {
+		__clear_bit(block_bit(page), block->map);
 		block->nr--;
 		block->away++;
 		block_move(block);
@@ -639,6 +675,7 @@ static unsigned int fullest_blocks(struct balloon_zone *bz, unsigned long *index
 	int i;
 
 	spin_lock_irq(&bz->lock);
+	unstick(bz);
 	for (i = BALLOON_FULL_BUCKET - 1; i >= 0; i--) {
 		list_for_each_entry(block, &bz->buckets[i], list) {
 			if (n == nr)
@@ -650,6 +687,22 @@ static unsigned int fullest_blocks(struct balloon_zone *bz, unsigned long *index
 out:
 	spin_unlock_irq(&bz->lock);
 	return n;
+}
+
+/* It has no free page: let others have their turn. */
+static void block_stuck(struct balloon_zone *bz, unsigned long index)
+{
+	struct list_head *stuck = &bz->buckets[BALLOON_STUCK_BUCKET];
+	struct balloon_block *block;
+
+	spin_lock_irq(&bz->lock);
+	block = block_find(bz, index);
+	if (block) {
+		if (list_empty(stuck))
+			bz->stuck_since = jiffies;
+		list_move_tail(&block->list, stuck);
+	}
+	spin_unlock_irq(&bz->lock);
 }
 
 /* Free pages anywhere in the zone, in as few blocks as can be. */
@@ -706,6 +759,36 @@ static bool may_take(struct zone *zone)
 	       (IS_ENABLED(CONFIG_BALLOON_COMPACTION) || zone_idx(zone) != ZONE_MOVABLE);
 }
 
+static void adopt_all(const struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		balloon_page_adopt(pfn_to_page(ext[i].pfn));
+}
+
+/* Pages get a place in their block, or are freed. Returns how many are left. */
+static unsigned int keep_places(struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int kept = 0, i;
+
+	for (i = 0; i < nr; i++) {
+		struct page *page = pfn_to_page(ext[i].pfn);
+
+		if (balloon_block_reserve(page, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN))
+			put_page(page);
+		else
+			ext[kept++] = ext[i];
+	}
+
+	/* Readers of /proc/kcore must be out of pages that the host takes. */
+	page_offline_begin();
+	for (i = 0; i < kept; i++)
+		__SetPageOffline(pfn_to_page(ext[i].pfn));
+	page_offline_end();
+	return kept;
+}
+
 /**
  * balloon_take_pages - take base pages of a node
  * @nid: the node
@@ -730,7 +813,7 @@ unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
 	struct zone *zones = NODE_DATA(nid)->node_zones;
 	struct balloon_node *bn = balloon_nodes[nid];
 	unsigned long index[HOLE_BLOCKS];
-	unsigned int n = 0, kept = 0, i, nr_blocks, got;
+	unsigned int n = 0, i, nr_blocks, got;
 	struct page *page;
 	int z;
 
@@ -744,8 +827,12 @@ unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
 			if (!may_take(&zones[z]))
 				continue;
 			nr_blocks = fullest_blocks(&bn->zones[z], index, HOLE_BLOCKS);
-			for (i = 0; i < nr_blocks && n < nr; i++)
-				n += take_holes(&zones[z], index[i], ext + n, nr - n);
+			for (i = 0; i < nr_blocks && n < nr; i++) {
+				got = take_holes(&zones[z], index[i], ext + n, nr - n);
+				if (!got)
+					block_stuck(&bn->zones[z], index[i]);
+				n += got;
+			}
 		}
 		for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
 			if (!may_take(&zones[z]))
@@ -755,23 +842,116 @@ unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
 				n += got;
 			} while (got && n < nr);
 		}
-		for (i = 0; i < n; i++)
-			balloon_page_adopt(pfn_to_page(ext[i].pfn));
+		adopt_all(ext, n);
 	}
 
-	for (i = 0; i < n; i++) {
-		page = pfn_to_page(ext[i].pfn);
-		if (balloon_block_reserve(page, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN)) {
-			put_page(page);
+	return keep_places(ext, n);
+}
+
+/**
+ * balloon_block_pages - how many base pages of a page's block are ballooned
+ * @page: the page
+ *
+ * Return: their number, with those on their way to the balloon or out of it.
+ */
+unsigned int balloon_block_pages(struct page *page)
+{
+	struct balloon_zone *bz = balloon_page_bz(page);
+	struct balloon_block *block;
+	unsigned int nr;
+
+	if (!bz)
+		return 0;
+	spin_lock_irq(&bz->lock);
+	block = block_find(bz, block_index(page));
+	nr = block ? block->nr + block->away : 0;
+	spin_unlock_irq(&bz->lock);
+	return nr;
+}
+
+/**
+ * balloon_take_hole - take one free page of a block that is ballooned in part
+ * @src: a ballooned base page whose place it is to take: a page of the same
+ *	zone, not of the same block
+ * @fuller: only of a block that holds more than @src's
+ *
+ * Context: process context; does not reclaim.
+ * Return: the page, to be passed to balloon_page_arrives() or
+ * balloon_block_cancel() with a reference that is the caller's; NULL if there
+ * is none in some of the fullest blocks.
+ */
+struct page *balloon_take_hole(struct page *src, bool fuller)
+{
+	struct balloon_zone *bz = balloon_page_bz(src);
+	struct zone *zone = page_zone(src);
+	unsigned long index[HOLE_BLOCKS];
+	unsigned int nr, have, least, i;
+	struct balloon_extent ext;
+	struct page *page;
+
+	least = fuller ? balloon_block_pages(src) : 0;
+	nr = fullest_blocks(bz, index, HOLE_BLOCKS);
+	for (i = 0; i < nr; i++) {
+		if (index[i] == block_index(src))
+			continue;
+		/* Of two alike, the first fills the other. */
+		have = balloon_block_pages(pfn_to_page(index[i] << SUPERFRAME_ORDER));
+		if (have < least || (have == least && fuller && index[i] < block_index(src)))
+			continue;
+		if (!take_holes(zone, index[i], &ext, 1)) {
+			block_stuck(bz, index[i]);
 			continue;
 		}
-		ext[kept++] = ext[i];
+		page = pfn_to_page(ext.pfn);
+		balloon_page_adopt(page);
+		if (balloon_block_reserve(page, GFP_NOWAIT | __GFP_NOWARN)) {
+			put_page(page);
+			return NULL;
+		}
+		__SetPageOffline(page);
+		return page;
 	}
+	return NULL;
+}
 
-	/* Readers of /proc/kcore must be out of pages that the host takes. */
-	page_offline_begin();
-	for (i = 0; i < kept; i++)
-		__SetPageOffline(pfn_to_page(ext[i].pfn));
-	page_offline_end();
-	return kept;
+/**
+ * balloon_take_rest - take what is free of a block that is ballooned in part
+ * @zone: its zone
+ * @pfn: its first page frame, of a pageblock that is isolated
+ * @ext: where to store the pages, room for a whole block
+ *
+ * Each is to be passed to balloon_queue_page() or balloon_put_page().
+ *
+ * Context: may sleep and allocate.
+ * Return: how many there were, 0 unless the rest of the block is free as a whole.
+ */
+unsigned int balloon_take_rest(struct zone *zone, unsigned long pfn,
+			       struct balloon_extent *ext)
+{
+	unsigned long i, step;
+	unsigned int n = 0;
+
+	spin_lock_irq(&zone->lock);
+	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
+		struct page *page = pfn_to_page(pfn + i);
+
+		step = 1;
+		if (PageBuddy(page))
+			step = 1UL << buddy_order(page);
+		else if (!PageOffline(page))
+			goto unlock;
+	}
+	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
+		struct page *page = pfn_to_page(pfn + i);
+
+		step = 1;
+		if (!PageBuddy(page))
+			continue;
+		step = 1UL << buddy_order(page);
+		n += carve_locked(page, buddy_order(page), ext + n, SUPERFRAME_PAGES - n);
+	}
+unlock:
+	spin_unlock_irq(&zone->lock);
+	adopt_all(ext, n);
+	return keep_places(ext, n);
 }

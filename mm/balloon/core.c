@@ -239,6 +239,38 @@ unsigned int balloon_take_back(struct balloon *b, const struct balloon_extent *e
 }
 
 /**
+ * balloon_exchange_superframe - give a superframe to the host for another one
+ * @b: the balloon, with balloon_host_lock held
+ * @give: a superframe that was taken off the free lists
+ * @take: one from balloon_dequeue_superframes(); the host may keep it: it is
+ *	queued again then
+ *
+ * Between the two the balloon may hold one more than the host wants, and nobody
+ * may take that for credit.
+ *
+ * Return: as balloon_host_exchange().
+ */
+unsigned int balloon_exchange_superframe(struct balloon *b, const struct balloon_extent *give,
+					 const struct balloon_extent *take)
+{
+	unsigned int done;
+
+	balloon_reserve(SUPERFRAME_PAGES);
+	done = balloon_host_exchange(b, give, take);
+	if (done)
+		balloon_queue_superframe(b, pfn_to_page(give->pfn));
+	else
+		balloon_put_superframe(pfn_to_page(give->pfn));
+	balloon_settle(b, take, 1, done == 2);
+	if (done != 2)
+		balloon_unreserve(SUPERFRAME_PAGES);
+	/* The host has one too many: the worker asks one back. */
+	if (done == 1)
+		balloon_kick_later(b);
+	return done;
+}
+
+/**
  * balloon_host_update - tell the backend how much the balloon holds
  * @b: the balloon, with balloon_host_lock held
  * @busy: the worker goes on
@@ -488,12 +520,16 @@ static void balloon_run(struct balloon *b)
 	if (!balloon_total())
 		balloon_set_baseline();
 	balloon_coalesce_full(b);
+	if (!b->goes_on)
+		balloon_evacuate_anew();
+	b->goes_on = false;
 	b->deadline = jiffies + RUN_MAX;
 	moved = converge(b, generation);
 
 	if (READ_ONCE(b->stopped))
 		return;
 	if (balloon_stale(b, generation)) {
+		b->goes_on = atomic_read(&b->generation) == generation;
 		balloon_kick(b);
 		return;
 	}

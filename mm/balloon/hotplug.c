@@ -8,6 +8,7 @@
 #include <linux/memory.h>
 
 #include "internal.h"
+#include "vacate.h"
 
 /* Prepare for every node that is online. */
 static int update_nodes(void)
@@ -30,8 +31,8 @@ static int memory_callback(struct notifier_block *nb, unsigned long action, void
 
 	switch (action) {
 	case MEM_GOING_OFFLINE:
-		if (!balloon_split_range(page_to_nid(pfn_to_page(mn->start_pfn)), mn->start_pfn,
-					 mn->start_pfn + mn->nr_pages))
+		/* The range is isolated, and vacant but for what came just before that. */
+		if (!balloon_vacate(mn->start_pfn, mn->start_pfn + mn->nr_pages))
 			return notifier_from_errno(-ENOMEM);
 		return NOTIFY_OK;
 	case MEM_ONLINE:

@@ -44,9 +44,13 @@
 /* Superframes that an allocation can't have while the worker asks for them. */
 #define BALLOON_BATCH_DEFLATE		32U
 
-/* Partial blocks are kept by sixteenths of their fullness, full ones apart. */
-#define BALLOON_NR_BUCKETS	17
-#define BALLOON_FULL_BUCKET	(BALLOON_NR_BUCKETS - 1)
+/*
+ * Partial blocks are kept by sixteenths of their fullness, full ones apart; so
+ * are, for a while, those that have no free page, whatever their fullness.
+ */
+#define BALLOON_FULL_BUCKET	16
+#define BALLOON_STUCK_BUCKET	17
+#define BALLOON_NR_BUCKETS	18
 
 /**
  * struct balloon_block - a 2M block some of whose base pages are ballooned
@@ -84,6 +88,9 @@ struct balloon_block {
  * @partial_away: those of @nr_partial that are on no block's map
  * @accounted: pages by which the zone's managed pages were lowered
  * @baseline: managed pages + @accounted, which ballooning does not change
+ * @stuck_since: when, in jiffies, BALLOON_STUCK_BUCKET got its first block
+ * @evacuate_pfn: where evacuation goes on; the worker's, not under @lock
+ * @evacuate_level: and how much a block may cost there
  */
 struct balloon_zone {
 	spinlock_t lock;	/* all of this, see above */
@@ -96,6 +103,9 @@ struct balloon_zone {
 	unsigned long partial_away;
 	unsigned long accounted;
 	unsigned long baseline;
+	unsigned long stuck_since;
+	unsigned long evacuate_pfn;
+	unsigned int evacuate_level;
 };
 
 /* In the order of the lines of nodeN/balloon/stat. */
@@ -196,6 +206,8 @@ void balloon_settle(struct balloon *b, const struct balloon_extent *ext,
 		    unsigned int nr, unsigned int done);
 unsigned int balloon_take_back(struct balloon *b, const struct balloon_extent *ext,
 			       unsigned int nr);
+unsigned int balloon_exchange_superframe(struct balloon *b, const struct balloon_extent *give,
+					 const struct balloon_extent *take);
 void balloon_set_hold(bool hold);
 void balloon_host_update(struct balloon *b, bool busy);
 
@@ -267,6 +279,9 @@ static inline struct balloon_node *balloon_node_from(int *nid)
 unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
 				      unsigned int nr);
 bool balloon_take_superframe_nowait(int nid, struct balloon_extent *ext);
+bool balloon_take_superframe_outside(int nid, struct balloon_extent *ext, unsigned long start,
+				     unsigned long end);
+void balloon_set_offline(const struct balloon_extent *ext, unsigned int nr);
 void balloon_put_superframe(struct page *head);
 void balloon_queue_superframe(struct balloon *b, struct page *head);
 unsigned int balloon_dequeue_zone_superframes(struct balloon_zone *bz,
@@ -276,7 +291,8 @@ unsigned int balloon_dequeue_superframes(int nid, struct balloon_extent *ext,
 void balloon_requeue_superframe(struct page *head);
 void balloon_free_superframe(struct balloon *b, struct page *head);
 bool balloon_split_superframe(int nid);
-bool balloon_split_range(int nid, unsigned long start_pfn, unsigned long end_pfn);
+bool balloon_break_superframe(struct page *head);
+bool balloon_dequeue_superframe(struct page *head);
 void balloon_coalesce(struct balloon *b, struct balloon_zone *bz,
 		      unsigned long index);
 
@@ -308,7 +324,25 @@ bool balloon_page_isolate(struct page *page);
 void balloon_page_putback(struct page *page);
 unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
 				unsigned int nr, bool reclaim);
+unsigned int balloon_take_rest(struct zone *zone, unsigned long pfn,
+			       struct balloon_extent *ext);
+unsigned int balloon_block_pages(struct page *page);
+struct page *balloon_take_hole(struct page *src, bool fuller);
 void balloon_put_page(struct page *page);
+
+/* evacuate.c */
+#ifdef CONFIG_COMPACTION
+void balloon_evacuate_anew(void);
+bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
+		      unsigned int *nr_superframes, unsigned int *nr_pages);
+#else
+static inline void balloon_evacuate_anew(void) { }
+static inline bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
+				    unsigned int *nr_superframes, unsigned int *nr_pages)
+{
+	return false;
+}
+#endif
 
 /* refill.c */
 enum balloon_refill_mode {

@@ -5,6 +5,8 @@
  */
 #include <linux/migrate.h>
 #include <linux/mm.h>
+#include <linux/page-isolation.h>
+#include <linux/pagemap.h>
 #include <linux/vmstat.h>
 
 #include "../internal.h"
@@ -23,14 +25,20 @@ static void putback(struct page *page)
 }
 
 /*
- * Exchange @dst for @src. The host may refuse: nothing has happened then, or,
- * where it can't do both at once, both pages are in the balloon, and the worker
- * brings one back. Both pages are locked.
+ * Exchange a page for @src: @dst if its block holds more of the balloon than
+ * @src's, else a hole of a block that does, and @dst is free then. Compaction on
+ * its own would spread ballooned pages over its destinations. Where somebody must
+ * have the range, any hole will do, or @dst.
+ *
+ * The host may refuse: nothing has happened then, or, where it can't do both at
+ * once, both pages are in the balloon, and the worker brings one back. Both pages
+ * are locked.
  */
 static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 {
-	struct balloon_extent in = { page_to_pfn(dst), 0 };
-	struct balloon_extent out = { page_to_pfn(src), 0 };
+	struct balloon_extent out = { page_to_pfn(src), 0 }, in;
+	bool must = is_migrate_isolate_page(src);
+	struct page *hole = NULL;
 	struct balloon *b;
 	unsigned int done;
 	bool full;
@@ -50,14 +58,28 @@ static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 		goto unlock;
 	}
 
-	err = balloon_block_reserve(dst, GFP_NOWAIT | __GFP_NOWARN);
-	if (err)
+	if (must || balloon_block_pages(dst) <= balloon_block_pages(src))
+		hole = balloon_take_hole(src, !must);
+	else
+		must = true;
+	if (hole) {
+		lock_page(hole);
+		dst = hole;
+	} else if (!must) {
+		err = -EBUSY;
 		goto unlock;
-	/*
-	 * Without page_offline_begin(): a reader of /proc/kcore that faults may
-	 * be what we migrate for. It copes with a page that the host has taken.
-	 */
-	__SetPageOffline(dst);
+	} else {
+		err = balloon_block_reserve(dst, GFP_NOWAIT | __GFP_NOWARN);
+		if (err)
+			goto unlock;
+		/*
+		 * Without page_offline_begin(): a reader of /proc/kcore that
+		 * faults may be what we migrate for. It copes with a page that
+		 * the host has taken.
+		 */
+		__SetPageOffline(dst);
+	}
+	in = (struct balloon_extent){ page_to_pfn(dst), 0 };
 
 	/* While both are in the balloon, one of them is nobody's credit. */
 	balloon_reserve(1);
@@ -67,7 +89,7 @@ static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 		__ClearPageOffline(dst);
 		balloon_block_cancel(dst);
 		err = -EBUSY;
-		goto unlock;
+		goto put_hole;
 	}
 	get_page(dst);		/* the balloon's */
 	full = balloon_page_arrives(b, dst);
@@ -77,7 +99,7 @@ static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 		err = -EBUSY;
 		balloon_unreserve(1);
 		balloon_kick_later(b);
-		goto unlock;
+		goto put_hole;
 	}
 	balloon_page_clear_movable(src);
 	balloon_page_leaves(b, src);
@@ -89,6 +111,11 @@ static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 	if (full)
 		balloon_kick_later(b);
 	err = MIGRATEPAGE_SUCCESS;
+put_hole:
+	if (hole) {
+		unlock_page(hole);
+		put_page(hole);
+	}
 unlock:
 	mutex_unlock(&balloon_host_lock);
 	return err;

@@ -208,11 +208,7 @@ static bool may_exchange(struct refill *r)
 	       time_after_eq(jiffies, READ_ONCE(bn->exchange_after));
 }
 
-/*
- * A free superframe of another node for a ballooned one of this zone. Between
- * the two the balloon holds one more than the host wants, and nobody may take
- * that for credit. Returns base pages.
- */
+/* A free superframe of another node for a ballooned one of this zone. Returns base pages. */
 static unsigned long refill_exchange(struct refill *r, struct balloon *b)
 {
 	int nid = zone_to_nid(r->zone), other;
@@ -231,24 +227,14 @@ static unsigned long refill_exchange(struct refill *r, struct balloon *b)
 		goto pause;
 	}
 
-	balloon_reserve(SUPERFRAME_PAGES);
-	done = balloon_host_exchange(b, &give, &take);
-	if (done)
-		balloon_queue_superframe(b, pfn_to_page(give.pfn));
-	else
-		balloon_put_superframe(pfn_to_page(give.pfn));
-	balloon_settle(b, &take, 1, done == 2);
+	done = balloon_exchange_superframe(b, &give, &take);
 	if (done == 2) {
 		balloon_move_claim(nid, other, SUPERFRAME_PAGES);
 		balloon_stat_add(nid, BALLOON_EXCHANGE, SUPERFRAME_PAGES);
 		return SUPERFRAME_PAGES;
 	}
-	balloon_unreserve(SUPERFRAME_PAGES);
-	/* The host has one too many: the worker asks one back. */
-	if (done) {
+	if (done)
 		balloon_stat_add(other, BALLOON_INFLATE_REMOTE, SUPERFRAME_PAGES);
-		balloon_kick_later(b);
-	}
 pause:
 	WRITE_ONCE(bn->exchange_after, jiffies + EXCHANGE_PAUSE);
 	return 0;

@@ -228,9 +228,9 @@ static int cmp_pfn(const void *a, const void *b)
 }
 
 /* One batch of extents, taken off the guest's lists, to the host. */
-static unsigned long give(struct search *s, int nid, unsigned int order, unsigned int nr)
+static unsigned long give(struct search *s, int nid, unsigned int order,
+			  struct balloon_extent *ext, unsigned int nr)
 {
-	struct balloon_extent *ext = s->b->ext;
 	unsigned int i, done;
 
 	/* Neighbours side by side: a backend may make one range of them. */
@@ -262,7 +262,7 @@ static unsigned long give(struct search *s, int nid, unsigned int order, unsigne
 		else
 			balloon_put_page(page);
 	}
-	s->refused = done < nr;
+	s->refused |= done < nr;
 	s->done += (unsigned long)done << order;
 	trace_balloon_inflate(nid, s->origin, order, (unsigned long)nr << order,
 			      (unsigned long)done << order);
@@ -359,6 +359,22 @@ static void search_rings(struct search *s, unsigned int nr, bool inflate,
 	}
 }
 
+/* No free superframe is left: make some, or fill up a block that is nearly one. */
+static void inflate_evacuated(struct search *s, int nid, unsigned long pages)
+{
+	struct balloon_extent *ext = s->b->ext;
+	unsigned int nr, nr_pages;
+	unsigned long end = s->done + pages;
+
+	while (s->done < end && !search_over(s) &&
+	       balloon_evacuate(nid, end - s->done, ext, &nr, &nr_pages)) {
+		if (nr)
+			give(s, nid, SUPERFRAME_ORDER, ext, nr);
+		if (nr_pages)
+			give(s, nid, 0, ext + nr, nr_pages);
+	}
+}
+
 static void inflate_superframes(struct search *s, int nid, unsigned long pages)
 {
 	unsigned long nr = pages / SUPERFRAME_PAGES;
@@ -367,9 +383,11 @@ static void inflate_superframes(struct search *s, int nid, unsigned long pages)
 	while (nr && !search_over(s)) {
 		got = balloon_take_superframes(nid, s->b->ext,
 					       min(nr, BALLOON_BATCH_SUPERFRAMES));
-		if (!got)
+		if (!got) {
+			inflate_evacuated(s, nid, nr * SUPERFRAME_PAGES);
 			return;
-		nr -= give(s, nid, SUPERFRAME_ORDER, got);
+		}
+		nr -= give(s, nid, SUPERFRAME_ORDER, s->b->ext, got);
 	}
 }
 
@@ -382,7 +400,7 @@ static void inflate_pages(struct search *s, int nid, unsigned long pages, bool r
 					 min(pages, BALLOON_BATCH_PAGES), reclaim);
 		if (!got)
 			return;
-		pages -= give(s, nid, 0, got);
+		pages -= give(s, nid, 0, s->b->ext, got);
 	}
 }
 
@@ -484,7 +502,8 @@ int balloon_hungry_origin(struct balloon *b, unsigned long want, unsigned long *
  * @want: base pages
  * @generation: of the plan; the search ends as soon as it is stale
  *
- * Whole superframes ring by ring; what is short of the target after that, in
+ * Whole superframes ring by ring, those that are free before those that have to
+ * be evacuated first; what is short of the target after that, in
  * base pages in the same order; what is still short, by reclaim.
  *
  * Where less than a superframe is wanted and the balloon holds base pages

@@ -19,6 +19,8 @@
 #include "../internal.h"
 #include "../page_reporting.h"
 #include "internal.h"
+#include "vacate.h"
+#include "vacate.h"
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/balloon.h>
@@ -40,9 +42,27 @@ static void put_locked(struct page *head)
 	__putback_isolated_page(head, SUPERFRAME_ORDER, get_pageblock_migratetype(head));
 }
 
-/* Take up to @nr superframes off @zone's free lists, with zone->lock held. */
-static unsigned int take_locked(struct zone *zone, struct balloon_extent *ext,
-				unsigned int nr)
+/* The first page of a free list that is not in the range from @start to @end. */
+static struct page *first_free(struct list_head *list, int order, unsigned long start,
+			       unsigned long end)
+{
+	struct page *page;
+
+	list_for_each_entry(page, list, buddy_list) {
+		unsigned long pfn = page_to_pfn(page);
+
+		if (pfn + (1UL << order) <= start || pfn >= end)
+			return page;
+	}
+	return NULL;
+}
+
+/*
+ * Take up to @nr superframes off @zone's free lists, none in the range from
+ * @start to @end, with zone->lock held.
+ */
+static unsigned int take_locked(struct zone *zone, struct balloon_extent *ext, unsigned int nr,
+				unsigned long start, unsigned long end)
 {
 	unsigned int order, t, n = 0;
 	unsigned long i, pfn;
@@ -53,7 +73,7 @@ static unsigned int take_locked(struct zone *zone, struct balloon_extent *ext,
 			struct list_head *list = &zone->free_area[order].free_list[take_types[t]];
 
 			while (n < nr) {
-				page = list_first_entry_or_null(list, struct page, buddy_list);
+				page = first_free(list, order, start, end);
 				if (!page)
 					break;
 				/*
@@ -82,8 +102,9 @@ static unsigned int take_locked(struct zone *zone, struct balloon_extent *ext,
 	return n;
 }
 
-/* Take up to @nr superframes off @nid's free lists. */
-static unsigned int take(int nid, struct balloon_extent *ext, unsigned int nr)
+/* Take up to @nr superframes off @nid's free lists, none from @start to @end. */
+static unsigned int take(int nid, struct balloon_extent *ext, unsigned int nr,
+			 unsigned long start, unsigned long end)
 {
 	struct zone *zones = NODE_DATA(nid)->node_zones;
 	unsigned int n = 0, got;
@@ -96,7 +117,7 @@ static unsigned int take(int nid, struct balloon_extent *ext, unsigned int nr)
 			continue;
 		do {
 			spin_lock_irqsave(&zones[z].lock, flags);
-			got = take_locked(&zones[z], ext + n, min(nr - n, TAKE_MAX));
+			got = take_locked(&zones[z], ext + n, min(nr - n, TAKE_MAX), start, end);
 			spin_unlock_irqrestore(&zones[z].lock, flags);
 			n += got;
 		} while (got && n < nr);
@@ -104,7 +125,12 @@ static unsigned int take(int nid, struct balloon_extent *ext, unsigned int nr)
 	return n;
 }
 
-static void set_offline(const struct balloon_extent *ext, unsigned int nr)
+/**
+ * balloon_set_offline - mark superframes that were taken off the free lists
+ * @ext: they
+ * @nr: how many
+ */
+void balloon_set_offline(const struct balloon_extent *ext, unsigned int nr)
 {
 	unsigned int i;
 	unsigned long j;
@@ -134,10 +160,10 @@ static void set_offline(const struct balloon_extent *ext, unsigned int nr)
 unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
 				      unsigned int nr)
 {
-	nr = take(nid, ext, nr);
+	nr = take(nid, ext, nr, 0, 0);
 	/* Readers of /proc/kcore must be out of pages that the host takes. */
 	page_offline_begin();
-	set_offline(ext, nr);
+	balloon_set_offline(ext, nr);
 	page_offline_end();
 	return nr;
 }
@@ -156,9 +182,27 @@ unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
  */
 bool balloon_take_superframe_nowait(int nid, struct balloon_extent *ext)
 {
-	unsigned int nr = take(nid, ext, 1);
+	return balloon_take_superframe_outside(nid, ext, 0, 0);
+}
 
-	set_offline(ext, nr);
+/**
+ * balloon_take_superframe_outside - take a free superframe that is not in a range
+ * @nid: the node
+ * @ext: where to store it
+ * @start: the range's first page frame
+ * @end: the one after its last
+ *
+ * As balloon_take_superframe_nowait().
+ *
+ * Context: any.
+ * Return: whether there was one.
+ */
+bool balloon_take_superframe_outside(int nid, struct balloon_extent *ext, unsigned long start,
+				     unsigned long end)
+{
+	unsigned int nr = take(nid, ext, 1, start, end);
+
+	balloon_set_offline(ext, nr);
 	return nr;
 }
 
@@ -205,6 +249,19 @@ void balloon_put_superframe(struct page *head)
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
+static void enqueue(struct balloon_zone *bz, struct page *head)
+{
+	list_add(&head->lru, &bz->superframes);
+	set_page_private(head, BALLOON_SUPERFRAME_MARK);
+}
+
+static void dequeue(struct balloon_zone *bz, struct page *head)
+{
+	set_page_private(head, 0);
+	list_del(&head->lru);
+	bz->superframes_away++;
+}
+
 /**
  * balloon_queue_superframe - a superframe that the host has taken enters the balloon
  * @b: the balloon
@@ -216,7 +273,7 @@ void balloon_queue_superframe(struct balloon *b, struct page *head)
 	unsigned long flags;
 
 	spin_lock_irqsave(&bz->lock, flags);
-	list_add(&head->lru, &bz->superframes);
+	enqueue(bz, head);
 	bz->nr_superframes++;
 	balloon_account(b, bz, head, SUPERFRAME_PAGES);
 	spin_unlock_irqrestore(&bz->lock, flags);
@@ -246,8 +303,7 @@ unsigned int balloon_dequeue_zone_superframes(struct balloon_zone *bz,
 	list_for_each_entry_safe(head, next, &bz->superframes, lru) {
 		if (n == nr)
 			break;
-		list_del(&head->lru);
-		bz->superframes_away++;
+		dequeue(bz, head);
 		ext[n++] = (struct balloon_extent){ page_to_pfn(head), SUPERFRAME_ORDER };
 	}
 	spin_unlock_irqrestore(&bz->lock, flags);
@@ -287,7 +343,7 @@ void balloon_requeue_superframe(struct page *head)
 	unsigned long flags;
 
 	spin_lock_irqsave(&bz->lock, flags);
-	list_add(&head->lru, &bz->superframes);
+	enqueue(bz, head);
 	bz->superframes_away--;
 	spin_unlock_irqrestore(&bz->lock, flags);
 }
@@ -313,8 +369,16 @@ void balloon_free_superframe(struct balloon *b, struct page *head)
 	balloon_put_superframe(head);
 }
 
-/* Make a dequeued superframe a block, or queue it again. */
-static bool split(struct page *head)
+/**
+ * balloon_break_superframe - make a superframe a block of base pages
+ * @head: its first page, from balloon_dequeue_superframes()
+ *
+ * Its pages become movable one by one. Their number does not change.
+ *
+ * Context: may sleep and allocate.
+ * Return: false if there was no memory to describe the block: it is queued again.
+ */
+bool balloon_break_superframe(struct page *head)
 {
 	int nid = page_to_nid(head);
 	unsigned long i;
@@ -342,8 +406,6 @@ static bool split(struct page *head)
  * balloon_split_superframe - make a superframe of a node a block of base pages
  * @nid: the node
  *
- * Its pages become movable one by one. Their number does not change.
- *
  * Context: may sleep and allocate.
  * Return: whether one was split; not where the node has none, or there is no
  * memory to describe the block.
@@ -352,50 +414,34 @@ bool balloon_split_superframe(int nid)
 {
 	struct balloon_extent ext;
 
-	return balloon_dequeue_superframes(nid, &ext, 1) && split(pfn_to_page(ext.pfn));
-}
-
-/* Take a superframe that lies in a range off its queue. */
-static struct page *dequeue_range(struct balloon_zone *bz, unsigned long start_pfn,
-				  unsigned long end_pfn)
-{
-	struct page *head, *found = NULL;
-
-	spin_lock_irq(&bz->lock);
-	list_for_each_entry(head, &bz->superframes, lru) {
-		if (page_to_pfn(head) < start_pfn || page_to_pfn(head) >= end_pfn)
-			continue;
-		list_del(&head->lru);
-		bz->superframes_away++;
-		found = head;
-		break;
-	}
-	spin_unlock_irq(&bz->lock);
-	return found;
+	return balloon_dequeue_superframes(nid, &ext, 1) &&
+	       balloon_break_superframe(pfn_to_page(ext.pfn));
 }
 
 /**
- * balloon_split_range - make all superframes of a range movable
- * @nid: the range's node
- * @start_pfn: its first page frame
- * @end_pfn: the one after its last
+ * balloon_dequeue_superframe - choose a certain superframe to ask back from the host
+ * @head: the page that may be its first
  *
- * For memory that is about to be offlined: base pages migrate.
+ * As balloon_dequeue_zone_superframes().
  *
- * Context: may sleep and allocate.
- * Return: false if there was no memory for it.
+ * Context: any.
+ * Return: whether it is one, and was in its queue.
  */
-bool balloon_split_range(int nid, unsigned long start_pfn, unsigned long end_pfn)
+bool balloon_dequeue_superframe(struct page *head)
 {
-	struct balloon_node *bn = balloon_nodes[nid];
-	struct page *head;
-	int z;
+	struct balloon_zone *bz;
+	unsigned long flags;
+	bool found;
 
-	for (z = 0; bn && z < MAX_NR_ZONES; z++)
-		while ((head = dequeue_range(&bn->zones[z], start_pfn, end_pfn)))
-			if (!split(head))
-				return false;
-	return true;
+	if (!balloon_is_superframe(head))
+		return false;
+	bz = balloon_page_bz(head);
+	spin_lock_irqsave(&bz->lock, flags);
+	found = balloon_is_superframe(head);
+	if (found)
+		dequeue(bz, head);
+	spin_unlock_irqrestore(&bz->lock, flags);
+	return found;
 }
 
 /**

@@ -3,22 +3,27 @@
  * Fragments a node's free memory: of every 2M block that it can get whole, it
  * keeps some base pages, which can be moved, and frees the others.
  *
- *	fragment --node N [--keep PAGES] [--leave MIB] [--seed S]
+ *	fragment --node N [--keep PAGES] [--pin PERCENT] [--leave MIB] [--seed S]
  *
  * Keeps PAGES (1 to 511, default 1) of each block, at places that depend on
  * the seed only, after having taken all of the node's free memory but MIB
- * (default 16). Prints "fragment BLOCKS KEPT" in blocks and base pages and
- * holds on until it is killed. Needs to be root, to see page frame numbers.
+ * (default 16). Of PERCENT of the blocks (default 0), one page is held by a
+ * pipe, too, so that it can't be moved. Prints "fragment BLOCKS KEPT PINNED" in
+ * blocks, base pages and blocks, and holds on until it is killed. Needs to be
+ * root, to see page frame numbers and to have many pipes.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* From linux/mempolicy.h: spares the guest program libnuma. */
@@ -32,7 +37,7 @@
 #define PRESENT		(UINT64_C(0x8000000000000000))
 
 static const char usage[] =
-	"usage: fragment --node N [--keep 1..511] [--leave MIB] [--seed S]\n";
+	"usage: fragment --node N [--keep 1..511] [--pin 0..100] [--leave MIB] [--seed S]\n";
 
 struct page {
 	uint64_t pfn;
@@ -87,13 +92,33 @@ static void shuffle(unsigned short *order, uint64_t seed, uint64_t block)
 	}
 }
 
+/* Have a pipe hold a page, for good. */
+static void pin(char *address)
+{
+	/* What fits into a pipe. */
+	enum { SLOTS = 16 };
+	static int pipes[2], used = SLOTS;
+	struct iovec page = { address, PAGE };
+
+	if (used == SLOTS) {
+		if (pipe(pipes))
+			die("pipe");
+		used = 0;
+	}
+	if (vmsplice(pipes[1], &page, 1, 0) != PAGE)
+		die("vmsplice");
+	used++;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long nodes[MAX_NODES / BITS] = { 0 };
-	size_t leave = 16 << 20, size, nr, i, n, blocks = 0, kept = 0;
+	size_t leave = 16 << 20, size, nr, i, n, blocks = 0, kept = 0, pinned = 0;
+	struct rlimit files = { 1 << 16, 1 << 16 };
 	unsigned short order[BLOCK_PAGES];
-	int node = -1, keep = 1, fd, k;
+	int node = -1, keep = 1, percent = 0, fd, k;
 	uint64_t seed = 1, entry;
+	bool hold;
 	struct page *pages;
 	char *memory;
 
@@ -102,6 +127,8 @@ int main(int argc, char **argv)
 			node = atoi(argv[k + 1]);
 		else if (!strcmp(argv[k], "--keep"))
 			keep = atoi(argv[k + 1]);
+		else if (!strcmp(argv[k], "--pin"))
+			percent = atoi(argv[k + 1]);
 		else if (!strcmp(argv[k], "--leave"))
 			leave = (size_t)atol(argv[k + 1]) << 20;
 		else if (!strcmp(argv[k], "--seed"))
@@ -109,11 +136,14 @@ int main(int argc, char **argv)
 		else
 			break;
 	}
-	if (k < argc || node < 0 || node >= MAX_NODES || keep < 1 || keep >= BLOCK_PAGES) {
+	if (k < argc || node < 0 || node >= MAX_NODES || keep < 1 || keep >= BLOCK_PAGES ||
+	    percent < 0 || percent > 100) {
 		fputs(usage, stderr);
 		return 2;
 	}
 
+	if (percent && setrlimit(RLIMIT_NOFILE, &files))
+		die("setrlimit");
 	nodes[node / BITS] = 1UL << node % BITS;
 	if (syscall(SYS_set_mempolicy, MPOL_BIND, nodes, MAX_NODES + 1))
 		die("set_mempolicy");
@@ -157,16 +187,23 @@ int main(int argc, char **argv)
 			;
 		shuffle(order, seed, block);
 		blocks++;
+		/* As many of the blocks so far as asked for. */
+		hold = pinned * 100 < blocks * percent;
 		for (; i < n; i++) {
 			if (order[pages[i].pfn % BLOCK_PAGES] < keep) {
 				kept++;
+				if (hold) {
+					pin(pages[i].address);
+					pinned++;
+					hold = false;
+				}
 				continue;
 			}
 			if (madvise(pages[i].address, PAGE, MADV_DONTNEED))
 				die("madvise");
 		}
 	}
-	printf("fragment %zu %zu\n", blocks, kept);
+	printf("fragment %zu %zu %zu\n", blocks, kept, pinned);
 	fflush(stdout);
 	for (;;)
 		pause();

@@ -80,6 +80,29 @@ DEFINE_EVENT(balloon_block, balloon_split,
 	TP_ARGS(node, pfn)
 );
 
+/* What was moved out of so many blocks to take them whole; @taken: how many. */
+TRACE_EVENT(balloon_evacuate,
+
+	TP_PROTO(int node, unsigned int blocks, unsigned int taken),
+
+	TP_ARGS(node, blocks, taken),
+
+	TP_STRUCT__entry(
+		__field(int, node)
+		__field(unsigned int, blocks)
+		__field(unsigned int, taken)
+	),
+
+	TP_fast_assign(
+		__entry->node = node;
+		__entry->blocks = blocks;
+		__entry->taken = taken;
+	),
+
+	TP_printk("node=%d blocks=%u taken=%u",
+		  __entry->node, __entry->blocks, __entry->taken)
+);
+
 TRACE_EVENT(balloon_migrate,
 
 	TP_PROTO(int from, int to, unsigned long from_pfn, unsigned long to_pfn),

@@ -9,13 +9,14 @@
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/page-isolation.h>
 #include <linux/pagemap.h>
 
 #include "../../internal.h"
 #include "pages.h"
 
 /* Isolate the ballooned @page as compaction does, and migrate it to @nid. */
-static int migrate_to(struct kunit *test, struct page *page, int nid)
+static int compact_to(struct kunit *test, struct page *page, int nid)
 {
 	struct migration_target_control mtc = {
 		.nid = nid,
@@ -30,6 +31,33 @@ static int migrate_to(struct kunit *test, struct page *page, int nid)
 			    MIGRATE_SYNC, MR_SYSCALL, NULL);
 	if (err)
 		putback_movable_pages(&list);
+	return err;
+}
+
+/* Somebody must have the @page's pageblock, */
+static void vacate(struct kunit *test, struct page *page)
+{
+	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), pageblock_nr_pages);
+
+	KUNIT_ASSERT_EQ(test, 0, start_isolate_page_range(pfn, pfn + pageblock_nr_pages,
+							  MIGRATE_MOVABLE, 0, GFP_KERNEL));
+}
+
+/* or has had it. */
+static void vacated(struct page *page)
+{
+	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), pageblock_nr_pages);
+
+	undo_isolate_page_range(pfn, pfn + pageblock_nr_pages, MIGRATE_MOVABLE);
+}
+
+static int migrate_to(struct kunit *test, struct page *page, int nid)
+{
+	int err;
+
+	vacate(test, page);
+	err = compact_to(test, page, nid);
+	vacated(page);
 	return err;
 }
 
@@ -50,10 +78,12 @@ static void isolate_putback(struct kunit *test)
 	struct balloon_block *block = find_block(head, NULL);
 
 	KUNIT_ASSERT_NOT_NULL(test, block);
+	vacate(test, head);
 	lock_page(head);
 	KUNIT_EXPECT_TRUE(test, balloon_page_isolate(head));
 	KUNIT_EXPECT_FALSE(test, balloon_page_isolate(head));
 	unlock_page(head);
+	vacated(head);
 	KUNIT_EXPECT_EQ(test, block->nr, 9);
 	KUNIT_EXPECT_EQ(test, block->away, 1);
 	expect_pages(test, 0, 10, 0);
@@ -169,28 +199,31 @@ static void migrate_fills(struct kunit *test)
 {
 	struct test_balloon *t = test->priv;
 	struct page *head = take_block(test), *last = head + SUPERFRAME_PAGES - 1;
-	struct page *src;
+	struct page *src, *dst;
 	unsigned int i, err;
 
 	for (i = 0; i < SUPERFRAME_PAGES - 1; i++)
 		balloon_queue_page(&t->b, head + i);
-	/* What compaction would have as its destination: a page of its own. */
-	balloon_block_cancel(last);
-	__ClearPageOffline(last);
 	KUNIT_ASSERT_EQ(test, balloon_take_pages(t->nid, t->ext, 1, true), 1);
 	src = pfn_to_page(t->ext[0].pfn);
 	balloon_queue_page(&t->b, src);
 	expect_pages(test, 0, SUPERFRAME_PAGES, 0);
+	dst = alloc_pages_node(t->nid, GFP_KERNEL | __GFP_THISNODE, 0);
+	KUNIT_ASSERT_NOT_NULL(test, dst);
+	/* A hole, where the buddy allocator has it. */
+	balloon_put_page(last);
+	drain_all_pages(page_zone(last));
 
 	get_page(src);
 	lock_page(src);
-	lock_page(last);
+	lock_page(dst);
 	KUNIT_EXPECT_TRUE(test, balloon_page_isolate(src));
-	err = balloon_numa_mops.migrate_page(last, src, MIGRATE_SYNC);
-	unlock_page(last);
+	err = balloon_numa_mops.migrate_page(dst, src, MIGRATE_SYNC);
+	unlock_page(dst);
 	unlock_page(src);
 	put_page(src);
-	put_page(last);
+	KUNIT_EXPECT_FALSE(test, PageOffline(dst));
+	put_page(dst);
 	KUNIT_EXPECT_EQ(test, err, MIGRATEPAGE_SUCCESS);
 	expect_pages(test, 0, SUPERFRAME_PAGES, 0);
 	balloon_coalesce_full(&t->b);
@@ -201,6 +234,27 @@ static void migrate_fills(struct kunit *test)
 	balloon_free_superframe(&t->b, head);
 }
 
+/* Compaction fills the fuller block, and leaves the fullest alone. */
+static void compact_fuller(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *empty = fill_block(test, 5), *full = fill_block(test, 40);
+	long migrated = node_stat(t->nid, BALLOON_STAT_MIGRATE);
+	unsigned int i;
+
+	/* Its holes, where the buddy allocator has them. */
+	drain_all_pages(page_zone(full));
+	KUNIT_ASSERT_FALSE(test, isolate_movable_page(full, 0));
+	for (i = 0; i < 5; i++)
+		KUNIT_EXPECT_EQ(test, compact_to(test, empty + i, t->nid), 0);
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_STAT_MIGRATE), migrated + 5);
+	KUNIT_EXPECT_NULL(test, find_block(empty, NULL));
+	KUNIT_ASSERT_NOT_NULL(test, find_block(full, NULL));
+	KUNIT_EXPECT_EQ(test, find_block(full, NULL)->nr, 45);
+	KUNIT_EXPECT_FALSE(test, isolate_movable_page(full, 0));
+	free_pages_of(test, 45);
+}
+
 static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(isolate_putback),
 	KUNIT_CASE(migrate_within),
@@ -209,6 +263,7 @@ static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(migrate_halfway),
 	KUNIT_CASE(migrate_contended),
 	KUNIT_CASE(migrate_fills),
+	KUNIT_CASE(compact_fuller),
 	{}
 };
 

@@ -56,7 +56,7 @@ TEST_F_TIMEOUT(balloon, compaction, LONG)
 
 	/* Base pages, of whatever is left of the node. */
 	ASSERT_EQ(0, sim_enable_as("max_order", "0\n"));
-	p = fragment(nid, 30, &bytes);
+	p = fragment(nid, 70, &bytes);
 	ASSERT_NE(NULL, p);
 	node_memory(nid, &m);
 	pages = m.free * 9 / 10;
@@ -96,7 +96,7 @@ TEST_F_TIMEOUT(balloon, compaction_refused, LONG)
 	char *p;
 
 	ASSERT_EQ(0, sim_enable_as("max_order", "0\n"));
-	p = fragment(nid, 20, &bytes);
+	p = fragment(nid, 60, &bytes);
 	ASSERT_NE(NULL, p);
 	node_memory(nid, &m);
 	pages = m.free * 9 / 10;

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Evacuation: whole blocks out of fragmented memory. Where a node has free
+ * memory but no free superframe, what lies in some blocks moves to free pages
+ * of the same node elsewhere.
+ *
+ * Blocks are looked at in the order of their page frames, four times over:
+ * first those are taken that cost little, where few pages are to be moved, then
+ * those that cost more. A run of the worker looks at each block no more than
+ * these four times; the retry timer begins anew. At most BATCH blocks are
+ * worked on at once, which is what other allocations can't have meanwhile.
+ *
+ * alloc_contig_range() is not used: it drains all CPUs for each call, drops
+ * clean page cache, and would move the block's ballooned pages out. Here they
+ * stay where they are, only the others move, to free memory: nothing is
+ * reclaimed for it.
+ *
+ * Everything here runs in the worker.
+ */
+#include <linux/memory_hotplug.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/page-isolation.h>
+#include <linux/sched.h>
+#include <linux/swap.h>
+
+#include "../internal.h"
+#include "internal.h"
+
+#include <trace/events/balloon.h>
+
+/* Blocks isolated at once. */
+#define BATCH	16U
+
+/*
+ * How many pages may have to be moved for a block. Beyond the last, more than
+ * 3 of 4 pages, the gain is not worth it: the guest is close to full.
+ */
+static const int most_moved[] = {
+	SUPERFRAME_PAGES / 8, SUPERFRAME_PAGES / 4, SUPERFRAME_PAGES / 2, SUPERFRAME_PAGES / 4 * 3,
+};
+
+/* A block that is worked on. */
+struct victim {
+	struct zone *zone;
+	unsigned long pfn;
+	/* Pages of it that are ballooned already. */
+	unsigned int ballooned;
+	int migratetype;
+};
+
+/* Somebody else holds it, for how long nobody knows. */
+static bool pinned(struct folio *folio)
+{
+	int refs = folio_mapcount(folio);
+
+	if (folio_mapping(folio))
+		refs += folio_nr_pages(folio) + folio_test_private(folio);
+	return folio_ref_count(folio) > refs;
+}
+
+/*
+ * How many pages have to be moved for the block at @pfn, -1 if one can't be.
+ * Nobody is kept from changing it meanwhile: an estimate.
+ */
+static int cost_of(unsigned long pfn, unsigned int *ballooned)
+{
+	unsigned long i, step;
+	int cost = 0;
+
+	*ballooned = 0;
+	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
+		struct page *page = pfn_to_page(pfn + i);
+		struct folio *folio = page_folio(page);
+
+		step = 1;
+		if (PageBuddy(page)) {
+			step = min(1UL << min(buddy_order_unsafe(page), MAX_PAGE_ORDER),
+				   SUPERFRAME_PAGES);
+			continue;
+		}
+		if (PageOffline(page)) {
+			/* A superframe, lent out, or another subsystem's. */
+			if (!__PageMovable(page))
+				return -1;
+			++*ballooned;
+			continue;
+		}
+		/* On its way to the free lists. */
+		if (!PageCompound(page) && !page_count(page))
+			continue;
+		if (PageHWPoison(page) || folio_test_hugetlb(folio))
+			return -1;
+		if (!__folio_test_movable(folio) && (!folio_test_lru(folio) || pinned(folio)))
+			return -1;
+		if (folio_test_large(folio))
+			step = min(folio_nr_pages(folio), SUPERFRAME_PAGES);
+		cost += step;
+	}
+	return cost;
+}
+
+/* The zone's blocks from where the last batch ended, up to @nr, for @pages. */
+static unsigned int find(struct zone *zone, struct balloon_zone *bz, struct victim *v,
+			 unsigned int nr, unsigned long pages)
+{
+	unsigned long end = zone_end_pfn(zone), pfn;
+	unsigned int n = 0, partial = 0;
+
+	while (!n && bz->evacuate_level < ARRAY_SIZE(most_moved)) {
+		pfn = max(bz->evacuate_pfn, ALIGN(zone->zone_start_pfn, SUPERFRAME_PAGES));
+		for (; pfn + SUPERFRAME_PAGES <= end && n < nr && pages; pfn += SUPERFRAME_PAGES) {
+			int most = most_moved[bz->evacuate_level], cost, mt;
+			unsigned int ballooned;
+			struct page *page;
+
+			cond_resched();
+			page = pageblock_pfn_to_page(pfn, pfn + SUPERFRAME_PAGES, zone);
+			if (!page)
+				continue;
+			mt = get_pageblock_migratetype(page);
+			if (!migratetype_is_mergeable(mt))
+				continue;
+			cost = cost_of(pfn, &ballooned);
+			if (cost < 0 || cost > most || SUPERFRAME_PAGES - ballooned > pages ||
+			    ballooned == SUPERFRAME_PAGES)
+				continue;
+			/* One at a time: its pages are many extents. */
+			if (ballooned && partial++)
+				break;
+			v[n++] = (struct victim){ zone, pfn, ballooned, mt };
+			pages -= SUPERFRAME_PAGES - ballooned;
+		}
+		bz->evacuate_pfn = pfn;
+		if (pfn + SUPERFRAME_PAGES > end) {
+			bz->evacuate_pfn = 0;
+			bz->evacuate_level++;
+		} else if (!n) {
+			break;
+		}
+	}
+	return n;
+}
+
+/* Free memory of the same node, and no effort to get it. */
+static struct folio *new_folio(struct folio *src, unsigned long nid)
+{
+	gfp_t gfp = (GFP_HIGHUSER_MOVABLE & ~__GFP_RECLAIM) | __GFP_THISNODE | __GFP_NOWARN |
+		    __GFP_NOMEMALLOC;
+
+	if (folio_test_large(src))
+		gfp |= __GFP_COMP;
+	return __folio_alloc(gfp, folio_order(src), nid, NULL);
+}
+
+/* Move what can be moved of an isolated block, but for ballooned pages. */
+static void move_out(const struct victim *v)
+{
+	unsigned long i, step;
+	LIST_HEAD(source);
+
+	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
+		struct page *page = pfn_to_page(v->pfn + i);
+		struct folio *folio;
+
+		step = 1;
+		if (PageBuddy(page)) {
+			step = 1UL << min(buddy_order_unsafe(page), MAX_PAGE_ORDER);
+			continue;
+		}
+		if (PageOffline(page))
+			continue;
+		folio = page_folio(page);
+		if (!folio_try_get(folio))
+			continue;
+		if (page_folio(page) == folio && !folio_test_hugetlb(folio)) {
+			step = folio_nr_pages(folio) - folio_page_idx(folio, page);
+			isolate_folio_to_list(folio, &source);
+		}
+		folio_put(folio);
+	}
+	if (list_empty(&source))
+		return;
+	if (migrate_pages(&source, new_folio, NULL, zone_to_nid(v->zone), MIGRATE_SYNC_LIGHT,
+			  MR_COMPACTION, NULL))
+		putback_movable_pages(&source);
+}
+
+/* Take a block that is all free. Returns whether it was. */
+static bool take_block(const struct victim *v, struct balloon_extent *ext)
+{
+	unsigned long start, i;
+	bool taken = false;
+	struct page *head;
+	int order;
+
+	spin_lock_irq(&v->zone->lock);
+	for (order = SUPERFRAME_ORDER; order <= MAX_PAGE_ORDER; order++) {
+		start = ALIGN_DOWN(v->pfn, 1UL << order);
+		head = pfn_to_page(start);
+		if (!PageBuddy(head) || buddy_order(head) != order)
+			continue;
+		taken = __isolate_free_page(head, order);
+		/* It may have merged with a neighbour that is isolated, too. */
+		for (i = 0; taken && i < 1UL << order; i += SUPERFRAME_PAGES)
+			if (start + i != v->pfn)
+				__putback_isolated_page(head + i, SUPERFRAME_ORDER,
+							get_pageblock_migratetype(head + i));
+		break;
+	}
+	spin_unlock_irq(&v->zone->lock);
+	if (taken)
+		*ext = (struct balloon_extent){ v->pfn, SUPERFRAME_ORDER };
+	return taken;
+}
+
+/**
+ * balloon_evacuate_anew - begin again with the blocks that cost least
+ *
+ * Context: the worker.
+ */
+void balloon_evacuate_anew(void)
+{
+	struct balloon_node *bn;
+	int nid, z;
+
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
+		for (z = 0; z < MAX_NR_ZONES; z++) {
+			bn->zones[z].evacuate_pfn = 0;
+			bn->zones[z].evacuate_level = 0;
+		}
+	}
+}
+
+/* Blocks whose free pages the zone can do without. */
+static unsigned int budget(struct zone *zone)
+{
+	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
+	unsigned long keep = high_wmark_pages(zone) + SUPERFRAME_PAGES;
+
+	return min((free - min(free, keep)) / SUPERFRAME_PAGES, BATCH);
+}
+
+/* One batch of a zone. Returns whether there was any block to try. */
+static bool evacuate_zone(struct zone *zone, struct balloon_zone *bz, unsigned long pages,
+			  struct balloon_extent *ext, unsigned int *nr_superframes,
+			  unsigned int *nr_pages)
+{
+	unsigned int nr, i, isolated = 0, n = 0;
+	struct victim v[BATCH];
+
+	nr = find(zone, bz, v, budget(zone), pages);
+	for (i = 0; i < nr; i++) {
+		if (!start_isolate_page_range(v[i].pfn, v[i].pfn + SUPERFRAME_PAGES,
+					      v[i].migratetype, 0, GFP_KERNEL | __GFP_NORETRY))
+			v[isolated++] = v[i];
+	}
+	/* What was freed before and waits on a list of some CPU. */
+	if (isolated)
+		drain_all_pages(zone);
+
+	for (i = 0; i < isolated; i++) {
+		move_out(&v[i]);
+		if (!v[i].ballooned && take_block(&v[i], &ext[n])) {
+			v[i].migratetype = MIGRATE_MOVABLE;
+			n++;
+		}
+	}
+	for (i = 0; i < isolated; i++) {
+		if (v[i].ballooned)
+			*nr_pages += balloon_take_rest(zone, v[i].pfn, ext + n);
+		undo_isolate_page_range(v[i].pfn, v[i].pfn + SUPERFRAME_PAGES, v[i].migratetype);
+	}
+	*nr_superframes = n;
+	trace_balloon_evacuate(zone_to_nid(zone), nr, n + !!*nr_pages);
+	return nr;
+}
+
+/**
+ * balloon_evacuate - make whole blocks of a node free, and take them
+ * @nid: the node
+ * @pages: base pages wanted
+ * @ext: where to store what was taken, BALLOON_BATCH_PAGES at least
+ * @nr_superframes: where to store how many superframes that is; each is to be
+ *	passed to balloon_queue_superframe() or balloon_put_superframe()
+ * @nr_pages: where to store how many base pages follow them, the rest of a
+ *	block that was ballooned in part; each is to be passed to
+ *	balloon_queue_page() or balloon_put_page()
+ *
+ * One batch; it may come to nothing though another one would not.
+ *
+ * Context: the worker; may sleep and allocate.
+ * Return: false where no block is left to be tried before
+ * balloon_evacuate_anew(), or no memory to move pages to.
+ */
+bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
+		      unsigned int *nr_superframes, unsigned int *nr_pages)
+{
+	struct zone *zones = NODE_DATA(nid)->node_zones;
+	struct balloon_zone *bz = balloon_nodes[nid]->zones;
+	bool tried = false, drained = false;
+	int z;
+
+	*nr_superframes = 0;
+	*nr_pages = 0;
+	/* Only whole pageblocks can be isolated. */
+	if (pageblock_order > SUPERFRAME_ORDER)
+		return false;
+
+	/* What is scanned stays there. */
+	get_online_mems();
+	for (z = MAX_NR_ZONES - 1; z >= 0 && !tried; z--) {
+		if (!managed_zone(&zones[z]) || !budget(&zones[z]) ||
+		    bz[z].evacuate_level == ARRAY_SIZE(most_moved))
+			continue;
+		/* A page on its way to an LRU list looks like one that can't be moved. */
+		if (!drained)
+			lru_add_drain_all();
+		drained = true;
+		tried = evacuate_zone(&zones[z], &bz[z], pages, ext, nr_superframes, nr_pages);
+	}
+	put_online_mems();
+
+	/* Readers of /proc/kcore must be out of pages that the host takes. */
+	page_offline_begin();
+	balloon_set_offline(ext, *nr_superframes);
+	page_offline_end();
+	return tried;
+}

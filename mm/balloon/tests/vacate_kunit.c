@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A contiguous allocation gets its range though superframes lie in it.
+ */
+#include <kunit/test.h>
+
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/sizes.h>
+
+#include "../../internal.h"
+#include "../vacate.h"
+#include "pages.h"
+
+#define RANGE_PAGES	(SZ_128M >> PAGE_SHIFT)
+#define IN_RANGE	32
+
+/* The first page frame of a range of the test's node that can be had as a whole. */
+static unsigned long find_range(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *page = alloc_contig_pages(RANGE_PAGES, GFP_KERNEL | __GFP_THISNODE | __GFP_NOWARN,
+					       t->nid, NULL);
+
+	if (!page)
+		kunit_skip(test, "no range of 128M can be had");
+	free_contig_range(page_to_pfn(page), RANGE_PAGES);
+	return page_to_pfn(page);
+}
+
+static bool inside(unsigned long start, unsigned long pfn)
+{
+	return pfn >= start && pfn < start + RANGE_PAGES;
+}
+
+/* Put IN_RANGE superframes of the range into the balloon. */
+static void fill_range(struct kunit *test, unsigned long start)
+{
+	struct test_balloon *t = test->priv;
+	unsigned int nr = 0, n = 0;
+
+	while (n < IN_RANGE && nr < 2 * SUPERFRAME_PAGES &&
+	       balloon_take_superframe_nowait(t->nid, &t->ext[nr])) {
+		if (!inside(start, t->ext[nr].pfn)) {
+			nr++;
+			continue;
+		}
+		balloon_queue_superframe(&t->b, pfn_to_page(t->ext[nr].pfn));
+		n++;
+	}
+	while (nr--)
+		balloon_put_superframe(pfn_to_page(t->ext[nr].pfn));
+	KUNIT_ASSERT_EQ(test, n, IN_RANGE);
+	expect_pages(test, IN_RANGE, 0, 0);
+}
+
+static void empty(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned int nr, i;
+
+	nr = balloon_dequeue_superframes(t->nid, t->ext, 2 * SUPERFRAME_PAGES);
+	for (i = 0; i < nr; i++)
+		balloon_free_superframe(&t->b, pfn_to_page(t->ext[i].pfn));
+	while ((nr = balloon_dequeue_pages(t->nid, t->ext, 2 * SUPERFRAME_PAGES)))
+		for (i = 0; i < nr; i++)
+			balloon_free_page(&t->b, pfn_to_page(t->ext[i].pfn));
+}
+
+/* Other superframes take the place of those in the range. */
+static void vacate_by_trade(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned long start = find_range(test), i;
+	long migrated = node_stat(t->nid, BALLOON_STAT_MIGRATE);
+
+	fill_range(test, start);
+	KUNIT_ASSERT_EQ(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
+						    GFP_KERNEL));
+	for (i = 0; i < RANGE_PAGES; i++)
+		if (PageOffline(pfn_to_page(start + i)))
+			KUNIT_FAIL(test, "page %lu of the range is ballooned", i);
+	free_contig_range(start, RANGE_PAGES);
+	expect_pages(test, IN_RANGE, 0, 0);
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_STAT_MIGRATE),
+			migrated + IN_RANGE * SUPERFRAME_PAGES);
+	KUNIT_EXPECT_EQ(test, t->inflated, IN_RANGE * SUPERFRAME_PAGES);
+	KUNIT_EXPECT_EQ(test, t->deflated, IN_RANGE * SUPERFRAME_PAGES);
+	empty(test);
+}
+
+/*
+ * A host that takes nothing: neither superframes nor base pages can be had for
+ * those in the range, and nothing is lost; later base pages move.
+ */
+static void vacate_refused(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned long start = find_range(test);
+
+	fill_range(test, start);
+	t->refuse_inflate = true;
+	KUNIT_EXPECT_NE(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
+						    GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, balloon_node_count(t->nid, NULL, NULL, NULL),
+			IN_RANGE * SUPERFRAME_PAGES);
+	KUNIT_EXPECT_EQ(test, t->deflated, 0);
+	t->refuse_inflate = false;
+	KUNIT_ASSERT_EQ(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
+						    GFP_KERNEL));
+	free_contig_range(start, RANGE_PAGES);
+	KUNIT_EXPECT_EQ(test, balloon_total(), IN_RANGE * SUPERFRAME_PAGES);
+	KUNIT_EXPECT_EQ(test, balloon_node_count(t->nid, NULL, NULL, NULL),
+			IN_RANGE * SUPERFRAME_PAGES);
+	empty(test);
+}
+
+/* Somebody else talks to the host: superframes are split, and none is left. */
+static void vacate_by_splitting(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned long start = find_range(test);
+
+	if (!IS_ENABLED(CONFIG_BALLOON_COMPACTION))
+		kunit_skip(test, "base pages can't be migrated");
+	fill_range(test, start);
+	mutex_lock(&balloon_host_lock);
+	KUNIT_EXPECT_TRUE(test, balloon_vacate(start, start + RANGE_PAGES));
+	mutex_unlock(&balloon_host_lock);
+	expect_pages(test, 0, IN_RANGE * SUPERFRAME_PAGES, 0);
+	empty(test);
+}
+
+/* What lies beside the range stays as it is. */
+static void vacate_no_more(struct kunit *test)
+{
+	unsigned long start = find_range(test);
+
+	fill_range(test, start);
+	KUNIT_EXPECT_TRUE(test, balloon_vacate(start + RANGE_PAGES, start + 2 * RANGE_PAGES));
+	expect_pages(test, IN_RANGE, 0, 0);
+	KUNIT_EXPECT_TRUE(test, balloon_vacate(start, start));
+	expect_pages(test, IN_RANGE, 0, 0);
+	empty(test);
+}
+
+static struct kunit_case vacate_cases[] = {
+	KUNIT_CASE_SLOW(vacate_by_trade),
+	KUNIT_CASE_SLOW(vacate_refused),
+	KUNIT_CASE_SLOW(vacate_by_splitting),
+	KUNIT_CASE_SLOW(vacate_no_more),
+	{}
+};
+
+static struct kunit_suite vacate_suite = {
+	.name = "balloon_vacate",
+	.init = test_balloon_init,
+	.exit = test_balloon_exit,
+	.test_cases = vacate_cases,
+};
+
+kunit_test_suite(vacate_suite);
