@@ -20,8 +20,8 @@
 static unsigned long find_range(struct kunit *test)
 {
 	struct test_balloon *t = test->priv;
-	struct page *page = alloc_contig_pages(RANGE_PAGES, GFP_KERNEL | __GFP_THISNODE | __GFP_NOWARN,
-					       t->nid, NULL);
+	gfp_t gfp = GFP_KERNEL | __GFP_THISNODE | __GFP_NOWARN;
+	struct page *page = alloc_contig_pages(RANGE_PAGES, gfp, t->nid, NULL);
 
 	if (!page)
 		kunit_skip(test, "no range of 128M can be had");
@@ -119,7 +119,6 @@ static void vacate_refused(struct kunit *test)
 /* Somebody else talks to the host: superframes are split, and none is left. */
 static void vacate_by_splitting(struct kunit *test)
 {
-	struct test_balloon *t = test->priv;
 	unsigned long start = find_range(test);
 
 	if (!IS_ENABLED(CONFIG_BALLOON_COMPACTION))
