@@ -13,8 +13,8 @@ packages=(
 	cpio xz-utils rsync git ccache
 	# guests and what runs in them
 	qemu-system-x86 qemu-utils seabios busybox-static numactl libnuma-dev libcap-dev
-	# benchmarks with a QEMU plugin
-	libglib2.0-dev
+	# benchmarks with a QEMU plugin, and their charts
+	libglib2.0-dev gnuplot-nox
 	# checks, and builds for other machines
 	sparse python3-docutils gcc-aarch64-linux-gnu gcc-powerpc64le-linux-gnu
 )

@@ -11,7 +11,7 @@
 #include <linux/highmem.h>
 #include <linux/kasan.h>
 #include <linux/page-isolation.h>
-#include <linux/pgalloc_tag.h>
+#include <linux/page_owner.h>
 #include <linux/slab.h>
 #include <linux/mm.h>
 #include <linux/vmstat.h>
@@ -19,7 +19,6 @@
 #include "../internal.h"
 #include "../page_reporting.h"
 #include "internal.h"
-#include "vacate.h"
 #include "vacate.h"
 
 #define CREATE_TRACE_POINTS
@@ -140,6 +139,7 @@ void balloon_set_offline(const struct balloon_extent *ext, unsigned int nr)
 
 		/* First: offline without a reference is left to offlining. */
 		set_page_refcounted(head);
+		set_page_owner(head, SUPERFRAME_ORDER, GFP_HIGHUSER_MOVABLE);
 		for (j = 0; j < SUPERFRAME_PAGES; j++)
 			__SetPageOffline(head + j);
 	}
@@ -231,6 +231,7 @@ void balloon_put_superframe(struct page *head)
 		return;
 	}
 
+	reset_page_owner(head, SUPERFRAME_ORDER);
 	/* What the host hands back is not what the allocator left in it. */
 	if (touched) {
 		debug_pagealloc_map_pages(head, SUPERFRAME_PAGES);
@@ -388,6 +389,7 @@ bool balloon_break_superframe(struct page *head)
 		return false;
 	}
 
+	reset_page_owner(head, SUPERFRAME_ORDER);
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
 		if (i)
 			set_page_refcounted(head + i);
@@ -469,6 +471,7 @@ void balloon_coalesce(struct balloon *b, struct balloon_zone *bz, unsigned long 
 		return;
 	for (i = 0; i < SUPERFRAME_PAGES; i++)
 		balloon_page_disown(head + i);
+	set_page_owner(head, SUPERFRAME_ORDER, GFP_HIGHUSER_MOVABLE);
 	balloon_requeue_superframe(head);
 	balloon_stat_add(page_to_nid(head), BALLOON_COALESCE, 1);
 	trace_balloon_coalesce(page_to_nid(head), page_to_pfn(head));

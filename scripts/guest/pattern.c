@@ -3,14 +3,16 @@
  * Fills memory with a pattern and tells whether it is still there: what a
  * balloon must never harm.
  *
- *	pattern MIB [--node N | --interleave] [--seed S] [--churn]
+ *	pattern MIB [--node N | --interleave] [--seed S] [--churn [--steps N]]
  *
  * Prints "pattern filled BYTES", then on each SIGUSR1 verifies every byte and
  * prints "pattern ok BYTES", or the first address that differs and exits with
  * status 1. SIGTERM verifies for the last time and ends.
  *
  * With --churn, chunks of random size, some on huge pages, are freed,
- * allocated, rewritten and verified all the time, until SIGTERM.
+ * allocated, rewritten and verified all the time, until SIGTERM. With --steps,
+ * it does N such steps on each SIGUSR1, then prints "pattern ok BYTES", and rests:
+ * what it does then depends on the seed only.
  */
 #include <errno.h>
 #include <signal.h>
@@ -43,6 +45,7 @@ static struct {
 	int mode;			/* MPOL_*, 0 for the default */
 	unsigned long nodes[MAX_NODES / BITS];
 	bool churn;
+	unsigned long steps;		/* on each signal; 0: all the time */
 } opt = { .seed = 1 };
 
 static volatile sig_atomic_t verify_wanted, end_wanted;
@@ -168,14 +171,29 @@ static size_t random_size(void)
 static void churn(void)
 {
 	struct chunk chunks[CHUNKS] = { };
-	uint64_t verified = 0, rounds = 0;
+	unsigned long steps = 0;
+	uint64_t verified = 0;
+	sigset_t wanted, old;
 	size_t used = 0;
 
+	sigemptyset(&wanted);
+	sigaddset(&wanted, SIGUSR1);
+	sigaddset(&wanted, SIGTERM);
+	if (opt.steps)
+		sigprocmask(SIG_BLOCK, &wanted, &old);
 	srandom(opt.seed);
 	printf("pattern filled 0\n");
 	while (!end_wanted) {
 		struct chunk *c = &chunks[random() % CHUNKS];
 
+		if (opt.steps && !(steps++ % opt.steps)) {
+			if (steps > 1)
+				printf("pattern ok %llu\n", (unsigned long long)verified);
+			sigsuspend(&old);
+			verify_wanted = 0;
+			if (end_wanted)
+				break;
+		}
 		if (c->words) {
 			verify(c);
 			verified += c->bytes;
@@ -196,7 +214,6 @@ static void churn(void)
 			c->seed = random();
 			fill(c);
 		}
-		rounds++;
 		if (verify_wanted) {
 			verify_wanted = 0;
 			printf("pattern ok %llu\n", (unsigned long long)verified);
@@ -212,7 +229,7 @@ static void churn(void)
 
 static void die_usage(void)
 {
-	fprintf(stderr, "usage: pattern MIB [--node N | --interleave] [--seed S] [--churn]\n");
+	fprintf(stderr, "usage: pattern MIB [--node N | --interleave] [--seed S] [--churn [--steps N]]\n");
 	exit(2);
 }
 
@@ -229,6 +246,8 @@ static void parse(int argc, char **argv)
 			all_nodes();
 		} else if (!strcmp(argv[i], "--churn")) {
 			opt.churn = true;
+		} else if (!strcmp(argv[i], "--steps") && i + 1 < argc) {
+			opt.steps = strtoul(argv[++i], NULL, 0);
 		} else if (!strcmp(argv[i], "--node") && i + 1 < argc) {
 			unsigned long node = strtoul(argv[++i], NULL, 0);
 
