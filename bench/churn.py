@@ -64,13 +64,13 @@ def whole_share(guest):
     return (free + meminfo['AnonHugePages:']) / meminfo['MemTotal:']
 
 
-def host_huge(guest):
-    """Bytes that the host maps huge for QEMU."""
+def host_maps(guest, what='AnonHugePages'):
+    """Bytes that the host maps for QEMU: huge ones, or (Rss) all."""
     with open(f'/proc/{guest.process.pid}/smaps_rollup') as rollup:
         for line in rollup:
-            if line.startswith('AnonHugePages:'):
+            if line.startswith(what + ':'):
                 return int(line.split()[1]) * 1024
-    raise SystemExit('the host does not tell AnonHugePages')
+    raise SystemExit(f'the host does not tell {what}')
 
 
 def churn(name, rounds, seed):
@@ -81,7 +81,7 @@ def churn(name, rounds, seed):
     with Guest(backend='anon', prealloc=True, cpus=2, name=f'churn-{name}', **settings) as guest:
         guest.sh('for f in /sys/kernel/mm/transparent_hugepage/hugepages-*kB/enabled; do '
                  'echo madvise > $f; done')
-        start = host_huge(guest)
+        start, mapped = host_maps(guest), host_maps(guest, 'Rss')
         load = Pattern(guest, LOAD, '--interleave', '--churn', f'--steps {STEPS}')
         began = time.monotonic()
         for number in range(1, rounds + 1):
@@ -97,7 +97,7 @@ def churn(name, rounds, seed):
             if number % 50 == 0:
                 print(f'{name}: round {number} of {rounds}, {time.monotonic() - began:.0f} s, '
                       f'{shares[-1]:.1%} in whole blocks, host maps '
-                      f'{host_huge(guest) / start:.1%} huge', flush=True)
+                      f'{host_maps(guest) / start:.1%} huge', flush=True)
         load.stop()
         guest.sh('rm -rf /tmp/files')
         result = {'shares': shares}
@@ -105,10 +105,14 @@ def churn(name, rounds, seed):
             if guest.balloon is not None:
                 guest.settle(REUSED * MIB, timeout=300)
                 guest.settle(0, timeout=300)
-            # Everything that the guest has free is used once.
-            free = int(guest.sh("sed -n 's/^MemAvailable: *\\([0-9]*\\).*/\\1/p' /proc/meminfo"))
-            Pattern(guest, free // 1024 - 24, '--interleave', timeout=300).stop()
-            result['huge'] = [start, host_huge(guest)]
+            # Everything that the guest has free is used once; huge pages made it keep much.
+            guest.write('/proc/sys/vm/min_free_kbytes', 2048)
+            for node in range(NODES):
+                guest.sh(f'fragment --node {node} --leave 10 > /tmp/used & '
+                         'while ! grep -q . /tmp/used; do kill -0 $! || exit 1; sleep 0.2; done; '
+                         'kill $!; wait', 300)
+            result['huge'] = [start, host_maps(guest)]
+            result['mapped'] = [mapped, host_maps(guest, 'Rss')]
         if guest.warnings():
             raise SystemExit('\n'.join(guest.warnings()))
         return result
@@ -160,8 +164,9 @@ def main():
               f'{sum(lost) / len(lost) * 100:.1f} points on average, {max(lost) * 100:.1f} at most')
     for name in 'patched', 'vanilla', 'never':
         before, after = results[name]['huge']
+        mapped = results[name]['mapped'][0]
         print(f'{name}: the host maps {after / before:.1%} of what it mapped huge at the start '
-              f'({before // HUGE} blocks)')
+              f'({before // HUGE} blocks), {results[name]["mapped"][1] / mapped:.1%} of all')
 
 
 if __name__ == '__main__':

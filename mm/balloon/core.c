@@ -496,6 +496,14 @@ static bool settled(struct balloon *b)
 	return true;
 }
 
+/* What the balloon took whole, it makes whole for the guest, as far as that goes. */
+static void mend(struct balloon *b, int generation)
+{
+	balloon_evacuate_anew();
+	while (!READ_ONCE(b->stopped) && !balloon_stale(b, generation) && balloon_mend())
+		cond_resched();
+}
+
 static void report(struct balloon *b)
 {
 	mutex_lock(&balloon_host_lock);
@@ -546,6 +554,7 @@ static void balloon_run(struct balloon *b)
 		queue_delayed_work(system_freezable_wq, &b->work, b->retry_delay * HZ);
 	}
 	trace_balloon_target(balloon_goal(b), balloon_total(), b->retry_delay);
+	mend(b, generation);
 }
 
 static void balloon_work(struct work_struct *work)

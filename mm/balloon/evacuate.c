@@ -4,6 +4,11 @@
  * memory but no free superframe, what lies in some blocks moves to free pages
  * of the same node elsewhere.
  *
+ * Mending: the same for the guest's sake. Superframes are taken where they are
+ * free, which is fast, and leaves the guest with what is in use in part. So when
+ * targets are met, as many blocks are emptied and left free, while free memory
+ * elsewhere has room for what was in them.
+ *
  * Blocks are looked at in the order of their page frames, four times over:
  * first those are taken that cost little, where few pages are to be moved, then
  * those that cost more. A run of the worker looks at each block no more than
@@ -39,6 +44,9 @@
 static const int most_moved[] = {
 	SUPERFRAME_PAGES / 8, SUPERFRAME_PAGES / 4, SUPERFRAME_PAGES / 2, SUPERFRAME_PAGES / 4 * 3,
 };
+
+/* For the guest's sake, nothing dear is done: the first three. */
+#define MEND_LEVELS	3
 
 /* A block that is worked on. */
 struct victim {
@@ -100,36 +108,58 @@ static int cost_of(unsigned long pfn, unsigned int *ballooned)
 	return cost;
 }
 
-/* The zone's blocks from where the last batch ended, up to @nr, for @pages. */
+/*
+ * Is the block at @pfn to be tried, given how many pages may have to be moved?
+ * To be left free (@mend), it may have no ballooned page, nor be free already.
+ */
+static bool suits(struct zone *zone, unsigned long pfn, int most, bool mend, struct victim *v)
+{
+	struct page *page = pageblock_pfn_to_page(pfn, pfn + SUPERFRAME_PAGES, zone);
+	int cost;
+
+	if (!page)
+		return false;
+	*v = (struct victim){ zone, pfn, 0, get_pageblock_migratetype(page) };
+	if (!migratetype_is_mergeable(v->migratetype))
+		return false;
+	cost = cost_of(pfn, &v->ballooned);
+	return cost >= 0 && cost <= most &&
+	       (mend ? cost && !v->ballooned : v->ballooned < SUPERFRAME_PAGES);
+}
+
+/*
+ * The zone's blocks from where the last batch ended, up to @nr; for @pages, or,
+ * if that is 0, to be left free.
+ */
 static unsigned int find(struct zone *zone, struct balloon_zone *bz, struct victim *v,
 			 unsigned int nr, unsigned long pages)
 {
+	unsigned int levels = pages ? ARRAY_SIZE(most_moved) : MEND_LEVELS;
 	unsigned long end = zone_end_pfn(zone), pfn;
 	unsigned int n = 0, partial = 0;
+	bool mend = !pages;
 
-	while (!n && bz->evacuate_level < ARRAY_SIZE(most_moved)) {
+	while (!n && bz->evacuate_level < levels) {
 		pfn = max(bz->evacuate_pfn, ALIGN(zone->zone_start_pfn, SUPERFRAME_PAGES));
-		for (; pfn + SUPERFRAME_PAGES <= end && n < nr && pages; pfn += SUPERFRAME_PAGES) {
-			int most = most_moved[bz->evacuate_level], cost, mt;
-			unsigned int ballooned;
-			struct page *page;
-
+		for (; pfn + SUPERFRAME_PAGES <= end && n < nr; pfn += SUPERFRAME_PAGES) {
 			cond_resched();
-			page = pageblock_pfn_to_page(pfn, pfn + SUPERFRAME_PAGES, zone);
-			if (!page)
+			if (!suits(zone, pfn, most_moved[bz->evacuate_level], mend, &v[n]))
 				continue;
-			mt = get_pageblock_migratetype(page);
-			if (!migratetype_is_mergeable(mt))
+			if (mend) {
+				n++;
 				continue;
-			cost = cost_of(pfn, &ballooned);
-			if (cost < 0 || cost > most || SUPERFRAME_PAGES - ballooned > pages ||
-			    ballooned == SUPERFRAME_PAGES)
+			}
+			if (SUPERFRAME_PAGES - v[n].ballooned > pages)
 				continue;
 			/* One at a time: its pages are many extents. */
-			if (ballooned && partial++)
+			if (v[n].ballooned && partial++)
 				break;
-			v[n++] = (struct victim){ zone, pfn, ballooned, mt };
-			pages -= SUPERFRAME_PAGES - ballooned;
+			pages -= SUPERFRAME_PAGES - v[n].ballooned;
+			n++;
+			if (!pages) {
+				pfn += SUPERFRAME_PAGES;
+				break;
+			}
 		}
 		bz->evacuate_pfn = pfn;
 		if (pfn + SUPERFRAME_PAGES > end) {
@@ -241,24 +271,37 @@ static unsigned int budget(struct zone *zone)
 	return min((free - min(free, keep)) / SUPERFRAME_PAGES, BATCH);
 }
 
+/* Keep others from allocating in the @nr blocks. Returns in how many that could be done. */
+static unsigned int isolate(struct victim *v, unsigned int nr)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (!start_isolate_page_range(v[i].pfn, v[i].pfn + SUPERFRAME_PAGES,
+					      v[i].migratetype, 0, GFP_KERNEL | __GFP_NORETRY))
+			v[n++] = v[i];
+	}
+	/* What was freed before and waits on a list of some CPU. */
+	if (n)
+		drain_all_pages(v->zone);
+	return n;
+}
+
+static void end_isolation(const struct victim *v)
+{
+	undo_isolate_page_range(v->pfn, v->pfn + SUPERFRAME_PAGES, v->migratetype);
+}
+
 /* One batch of a zone. Returns whether there was any block to try. */
 static bool evacuate_zone(struct zone *zone, struct balloon_zone *bz, unsigned long pages,
 			  struct balloon_extent *ext, unsigned int *nr_superframes,
 			  unsigned int *nr_pages)
 {
-	unsigned int nr, i, isolated = 0, n = 0;
+	unsigned int nr, i, isolated, n = 0;
 	struct victim v[BATCH];
 
 	nr = find(zone, bz, v, budget(zone), pages);
-	for (i = 0; i < nr; i++) {
-		if (!start_isolate_page_range(v[i].pfn, v[i].pfn + SUPERFRAME_PAGES,
-					      v[i].migratetype, 0, GFP_KERNEL | __GFP_NORETRY))
-			v[isolated++] = v[i];
-	}
-	/* What was freed before and waits on a list of some CPU. */
-	if (isolated)
-		drain_all_pages(zone);
-
+	isolated = isolate(v, nr);
 	for (i = 0; i < isolated; i++) {
 		move_out(&v[i]);
 		if (!v[i].ballooned && take_block(&v[i], &ext[n])) {
@@ -269,9 +312,13 @@ static bool evacuate_zone(struct zone *zone, struct balloon_zone *bz, unsigned l
 	for (i = 0; i < isolated; i++) {
 		if (v[i].ballooned)
 			*nr_pages += balloon_take_rest(zone, v[i].pfn, ext + n);
-		undo_isolate_page_range(v[i].pfn, v[i].pfn + SUPERFRAME_PAGES, v[i].migratetype);
+		end_isolation(&v[i]);
 	}
 	*nr_superframes = n;
+	/* These it does not owe: it made them itself. */
+	spin_lock_irq(&bz->lock);
+	bz->owed -= min(bz->owed, n);
+	spin_unlock_irq(&bz->lock);
 	trace_balloon_evacuate(zone_to_nid(zone), nr, n + !!*nr_pages);
 	return nr;
 }
@@ -326,4 +373,81 @@ bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
 	balloon_set_offline(ext, *nr_superframes);
 	page_offline_end();
 	return tried;
+}
+
+/* Free pages of the zone that are in whole blocks, and that are not. */
+static void count_free(struct zone *zone, unsigned long *whole, unsigned long *rest)
+{
+	unsigned int order;
+
+	*whole = 0;
+	*rest = 0;
+	for (order = 0; order <= MAX_PAGE_ORDER; order++) {
+		unsigned long pages = READ_ONCE(zone->free_area[order].nr_free) << order;
+
+		*(order < SUPERFRAME_ORDER ? rest : whole) += pages;
+	}
+}
+
+/* One batch of a zone. Returns whether there is more to do. */
+static bool mend_zone(struct zone *zone, struct balloon_zone *bz)
+{
+	unsigned long before, after, rest, owed = READ_ONCE(bz->owed);
+	unsigned int nr, isolated, i, gained;
+	struct victim v[BATCH];
+
+	count_free(zone, &before, &rest);
+	/* Nothing is gained where whole blocks have to take what is moved. */
+	nr = min3((unsigned long)budget(zone), rest / SUPERFRAME_PAGES, owed);
+	nr = find(zone, bz, v, nr, 0);
+	isolated = isolate(v, nr);
+	for (i = 0; i < isolated; i++)
+		move_out(&v[i]);
+	/* What was moved is free when no CPU has it on a list of its own. */
+	if (isolated)
+		drain_all_pages(zone);
+	for (i = 0; i < isolated; i++)
+		end_isolation(&v[i]);
+
+	count_free(zone, &after, &rest);
+	gained = (after - min(after, before)) / SUPERFRAME_PAGES;
+	/* Others allocate, too: a batch without gain is the end, so that it has one. */
+	spin_lock_irq(&bz->lock);
+	bz->owed = gained ? bz->owed - min(bz->owed, gained) : 0;
+	owed = bz->owed;
+	spin_unlock_irq(&bz->lock);
+	if (nr)
+		trace_balloon_mend(zone_to_nid(zone), nr, gained);
+	return owed;
+}
+
+/**
+ * balloon_mend - make whole blocks free in place of those that the balloon took
+ *
+ * One batch. At most as many blocks as the balloon has taken since, and only
+ * while free memory in other blocks that are in use in part has room for what
+ * is moved. What is not gained is forgotten.
+ *
+ * Context: the worker, when targets are met; may sleep and allocate.
+ * Return: whether there is more to do.
+ */
+bool balloon_mend(void)
+{
+	struct balloon_node *bn;
+	bool more = false;
+	struct zone *zone;
+	int nid, z;
+
+	if (pageblock_order > SUPERFRAME_ORDER)
+		return false;
+	get_online_mems();
+	for (nid = 0; (bn = balloon_node_from(&nid)) && !more; nid++) {
+		for (z = MAX_NR_ZONES - 1; z >= 0 && !more; z--) {
+			zone = &NODE_DATA(nid)->node_zones[z];
+			if (managed_zone(zone) && READ_ONCE(bn->zones[z].owed))
+				more = mend_zone(zone, &bn->zones[z]);
+		}
+	}
+	put_online_mems();
+	return more;
 }

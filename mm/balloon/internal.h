@@ -91,6 +91,8 @@ struct balloon_block {
  * @stuck_since: when, in jiffies, BALLOON_STUCK_BUCKET got its first block
  * @evacuate_pfn: where evacuation goes on; the worker's, not under @lock
  * @evacuate_level: and how much a block may cost there
+ * @owed: whole blocks that the balloon took from the guest since it last made
+ *	some whole for it; see balloon_mend()
  */
 struct balloon_zone {
 	spinlock_t lock;	/* all of this, see above */
@@ -106,6 +108,7 @@ struct balloon_zone {
 	unsigned long stuck_since;
 	unsigned long evacuate_pfn;
 	unsigned int evacuate_level;
+	unsigned long owed;
 };
 
 /* In the order of the lines of nodeN/balloon/stat. */
@@ -335,10 +338,16 @@ void balloon_put_page(struct page *page);
 void balloon_evacuate_anew(void);
 bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
 		      unsigned int *nr_superframes, unsigned int *nr_pages);
+bool balloon_mend(void);
 #else
 static inline void balloon_evacuate_anew(void) { }
 static inline bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
 				    unsigned int *nr_superframes, unsigned int *nr_pages)
+{
+	return false;
+}
+
+static inline bool balloon_mend(void)
 {
 	return false;
 }

@@ -43,7 +43,7 @@ static unsigned long reserve(struct balloon *b, unsigned long want, unsigned lon
 	unsigned long pages = round_down(min(want, surplus), unit);
 
 	surplus -= pages;
-	return pages ? pages : balloon_reserve_credit(balloon_goal(b), want, unit);
+	return pages + balloon_reserve_credit(balloon_goal(b), want - pages, unit);
 }
 
 /* What is looked for. */
@@ -468,6 +468,11 @@ int balloon_next_origin(bool inflate, unsigned long want, unsigned long *quota)
 	if (pick < 0)
 		return local_node();
 	*quota = balloon_quota(shares, nr, pick, want, inflate);
+	/* Base pages leave first: without them, a superframe would be split to make up for them. */
+	if (!inflate && *quota < want) {
+		balloon_node_count(shares[pick].nid, NULL, &partial, NULL);
+		*quota = min(*quota + partial % SUPERFRAME_PAGES, want);
+	}
 	return shares[pick].nid;
 }
 

@@ -276,6 +276,7 @@ void balloon_queue_superframe(struct balloon *b, struct page *head)
 	spin_lock_irqsave(&bz->lock, flags);
 	enqueue(bz, head);
 	bz->nr_superframes++;
+	bz->owed++;
 	balloon_account(b, bz, head, SUPERFRAME_PAGES);
 	spin_unlock_irqrestore(&bz->lock, flags);
 	count_vm_events(BALLOON_INFLATE, SUPERFRAME_PAGES);
@@ -364,6 +365,8 @@ void balloon_free_superframe(struct balloon *b, struct page *head)
 	spin_lock_irqsave(&bz->lock, flags);
 	bz->superframes_away--;
 	bz->nr_superframes--;
+	if (bz->owed)
+		bz->owed--;
 	balloon_account(b, bz, head, -(long)SUPERFRAME_PAGES);
 	spin_unlock_irqrestore(&bz->lock, flags);
 	count_vm_events(BALLOON_DEFLATE, SUPERFRAME_PAGES);

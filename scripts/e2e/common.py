@@ -8,7 +8,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from guest import HUGE, MIB, PAGE, Guest  # noqa: E402
+from guest import BUILD, HUGE, MIB, PAGE, Guest  # noqa: E402,F401
 from pattern import Pattern  # noqa: E402,F401
 
 GIB = 1 << 30

@@ -3,11 +3,13 @@
 
 import os
 import random
+import tempfile
 import time
 import unittest
 
-from common import (CORE, GIB, HUGE, MIB, NODES, PAGE, PAGES_PER_HUGE, QUIET, REPORTING,
+from common import (BUILD, CORE, GIB, HUGE, MIB, NODES, PAGE, PAGES_PER_HUGE, QUIET, REPORTING,
                     GuestTest, Pattern, pages)
+from dump import Dump
 
 
 class Returned(GuestTest):
@@ -337,6 +339,21 @@ class Features(GuestTest):
             self.settle(guest, size)
             self.assert_holds(guest, size)
         Pattern(guest, 400, '--interleave').stop()
+
+    def test_dump_tools(self):
+        """Every ballooned page, superframes' and others, is marked as one to be left out."""
+        guest = self.boot(nodes=[512] * 2, extra=['-device', 'vmcoreinfo'])
+        with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+            found = []
+            for held in 0, 200 * MIB + 77 * PAGE:
+                self.settle(guest, held)
+                core = f'{folder}/core{held}'
+                guest.qmp('dump-guest-memory', timeout=300, paging=False, protocol=f'file:{core}')
+                with Dump(core) as dump:
+                    found.append(dump.offline_pages())
+                os.unlink(core)
+        self.assertEqual(found[1] - found[0], pages(held))
+        self.assertLess(found[0], PAGES_PER_HUGE)
 
 
 class Machines(GuestTest):

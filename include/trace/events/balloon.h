@@ -81,26 +81,39 @@ DEFINE_EVENT(balloon_block, balloon_split,
 );
 
 /* What was moved out of so many blocks to take them whole; @taken: how many. */
-TRACE_EVENT(balloon_evacuate,
+/* Blocks whose pages were moved away, and how many became whole. */
+DECLARE_EVENT_CLASS(balloon_made_whole,
 
-	TP_PROTO(int node, unsigned int blocks, unsigned int taken),
+	TP_PROTO(int node, unsigned int blocks, unsigned int whole),
 
-	TP_ARGS(node, blocks, taken),
+	TP_ARGS(node, blocks, whole),
 
 	TP_STRUCT__entry(
 		__field(int, node)
 		__field(unsigned int, blocks)
-		__field(unsigned int, taken)
+		__field(unsigned int, whole)
 	),
 
 	TP_fast_assign(
 		__entry->node = node;
 		__entry->blocks = blocks;
-		__entry->taken = taken;
+		__entry->whole = whole;
 	),
 
-	TP_printk("node=%d blocks=%u taken=%u",
-		  __entry->node, __entry->blocks, __entry->taken)
+	TP_printk("node=%d blocks=%u whole=%u",
+		  __entry->node, __entry->blocks, __entry->whole)
+);
+
+/* For the balloon. */
+DEFINE_EVENT(balloon_made_whole, balloon_evacuate,
+	TP_PROTO(int node, unsigned int blocks, unsigned int whole),
+	TP_ARGS(node, blocks, whole)
+);
+
+/* For the guest. */
+DEFINE_EVENT(balloon_made_whole, balloon_mend,
+	TP_PROTO(int node, unsigned int blocks, unsigned int whole),
+	TP_ARGS(node, blocks, whole)
 );
 
 TRACE_EVENT(balloon_migrate,

@@ -241,15 +241,19 @@ TEST_F_TIMEOUT(balloon, evacuates_for_a_host_that_refuses, LONG)
 	unuse(&u);
 }
 
-/* Blocks of which some pages, not all, are offline, and some others free. */
-static bool mendable(long *blocks)
+/*
+ * Count @whole blocks, which are all free, and @partial ones, of which some pages,
+ * not all, are offline, and some others free.
+ */
+static bool count_blocks(long *whole, long *partial)
 {
 	int fd = open("/proc/kpageflags", O_RDONLY);
 	static uint64_t flags[SUPERFRAME];
 	long offline, free;
 	int i;
 
-	*blocks = 0;
+	*whole = 0;
+	*partial = 0;
 	if (fd < 0)
 		return false;
 	while (read(fd, flags, sizeof(flags)) == sizeof(flags)) {
@@ -257,10 +261,41 @@ static bool mendable(long *blocks)
 			offline += flags[i] >> KPF_OFFLINE & 1;
 			free += flags[i] >> KPF_BUDDY & 1;
 		}
-		*blocks += offline && free;
+		*whole += free == SUPERFRAME;
+		*partial += offline && free;
 	}
 	close(fd);
 	return true;
+}
+
+/* What is taken from whole blocks is made up for out of those in use in part. */
+TEST_F_TIMEOUT(balloon, mends_what_it_took, LONG)
+{
+	long before, after, left, partial, want = 50 * SUPERFRAME;
+	double end = now() + 20;
+	struct used u;
+
+	/* Of every second block, one page. */
+	ASSERT_TRUE(use(&u, last(), 0, 1, 0));
+	if (u.blocks < 60)
+		SKIP(return, "the node is too small");
+	limit_cpu_lists(true);
+	ASSERT_TRUE(count_blocks(&before, &partial));
+	ASSERT_EQ(0, node_target(last(), want));
+	ASSERT_TRUE(set_target(want));
+	ASSERT_TRUE(wait_settled(20));
+	EXPECT_EQ(want, node_number(last(), "nr_superframes") * SUPERFRAME);
+	left = before - want / SUPERFRAME;
+	do {
+		ASSERT_TRUE(count_blocks(&after, &partial));
+	} while (after < left + 40 && now() < end);
+	limit_cpu_lists(false);
+	TH_LOG("%ld whole blocks were free, 50 were taken, %ld are free", before, after);
+	EXPECT_LE(left + 40, after);
+	EXPECT_TRUE(intact(&u));
+	EXPECT_EQ(u.pages, on_node(&u, last()));
+	EXPECT_STREQ("", broken());
+	unuse(&u);
 }
 
 /*
@@ -269,7 +304,7 @@ static bool mendable(long *blocks)
  */
 TEST_F_TIMEOUT(balloon, partial_blocks_are_put_together, LONG)
 {
-	long want, blocks, after, migrated, held[MAX_NODES];
+	long want, whole, blocks, after, migrated, held[MAX_NODES];
 	struct node_memory m;
 	struct used u;
 	int i;
@@ -286,15 +321,15 @@ TEST_F_TIMEOUT(balloon, partial_blocks_are_put_together, LONG)
 	unuse(&u);
 	/* Out of the cpus' lists. */
 	limit_cpu_lists(true);
-	ASSERT_TRUE(mendable(&blocks));
-	EXPECT_LE(u.blocks / 2, blocks);
+	ASSERT_TRUE(count_blocks(&whole, &blocks));
+	EXPECT_LE(u.blocks / 4, blocks);
 
 	migrated = sum_stat("migrate");
 	for (i = 0; i < nr_nodes; i++)
 		held[i] = node_number(nodes[i], "nr_pages");
 	ASSERT_EQ(0, write_text("/proc/sys/vm/compact_memory", "1\n"));
 	ASSERT_TRUE(wait_settled(20));
-	ASSERT_TRUE(mendable(&after));
+	ASSERT_TRUE(count_blocks(&whole, &after));
 	limit_cpu_lists(false);
 	TH_LOG("%ld of %ld partial blocks are left, %ld pages moved", after, blocks,
 	       sum_stat("migrate") - migrated);
