@@ -1,15 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Packs what a guest runs: initramfs.sh vanilla | release | debug
+# Packs what a guest runs: initramfs.sh vanilla | release | debug | xen
 #
 # busybox, our init and agent, the programs of scripts/guest/*.c and of the selftests, and the
-# flavour's modules, into build/initramfs-FLAVOUR.cpio.gz.
+# flavour's modules, into build/initramfs-FLAVOUR.cpio.gz. A guest of an emulated Xen is slow, and
+# has no use for selftests and modules: xen leaves them out.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-flavour=${1:?usage: initramfs.sh vanilla | release | debug}
+flavour=${1:?usage: initramfs.sh vanilla | release | debug | xen}
 obj=$BUILD/$flavour
 [ "$flavour" != vanilla ] || obj=$BUILD/vanilla/release
 programs=$BUILD/guest-bin
@@ -28,12 +29,13 @@ done
 
 # SOURCE TARGET of all that goes in; it is packed again only if one of them has changed.
 inputs() {
-	local file
+	local file selftests=
 
 	echo "$(command -v busybox) bin/busybox"
 	echo "$TOP/scripts/guest/init init"
 	echo "$TOP/scripts/guest/agent agent"
-	for file in $(find "$programs" "$BUILD/selftests" -maxdepth 1 -type f -executable 2>/dev/null); do
+	[ "$flavour" = xen ] || selftests=$BUILD/selftests
+	for file in $(find "$programs" ${selftests:+"$selftests"} -maxdepth 1 -type f -executable 2>/dev/null); do
 		echo "$file bin/${file##*/}"
 	done
 	for file in $(find "$obj" -name '*.ko' 2>/dev/null); do

@@ -1,0 +1,126 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Makes what a test needs to boot a real Xen: xen-root.sh
+#
+#	build/xen/packages	Debian's packages of the hypervisor, xl and the libraries
+#	build/xen/xen		the hypervisor
+#	build/xen/dom0.cpio.gz	what dom0 runs: busybox, xl, Xen's daemons, our init and agent
+#
+# Nothing is installed. Packages are fetched once; guests' kernels are not in here: each test
+# passes its own (scripts/xen.py).
+
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+dir=$BUILD/xen
+packages=$dir/packages
+unpacked=$dir/unpacked
+out=$dir/dom0.cpio.gz
+root=$dir/dom0.new
+
+need gcc readelf cpio gzip busybox flock
+mkdir -p "$packages" "$BUILD/logs"
+exec 8> "$dir/lock"
+flock 8
+
+fetch() {
+	local version log=$BUILD/logs/xen-packages.log
+
+	need apt-get apt-cache dpkg
+	version=$(apt-cache depends xen-system-amd64 2>/dev/null |
+		  sed -n 's/.*Depends: xen-hypervisor-\([0-9.]*\)-amd64$/\1/p')
+	[ -n "$version" ] || die "apt knows no xen-system-amd64: as root, apt-get update"
+	say "fetching Debian's Xen $version"
+	rm -rf "$unpacked" "$packages"
+	mkdir -p "$unpacked" "$packages"
+	(cd "$packages" && apt-get download "xen-hypervisor-$version-amd64" "xen-utils-$version" \
+		xenstore-utils "libxenmisc$version" libxentoolcore1 libxentoollog1 libxencall1 \
+		libxendevicemodel1 libxenevtchn1 libxenforeignmemory1 libxengnttab1 libxenhypfs1 \
+		libxenstore4 libc6 libgcc-s1 libyajl2 libuuid1 liblzma5 libzstd1 zlib1g) \
+		> "$log" 2>&1 || {
+		tail -n 3 "$log" >&2
+		die "cannot fetch Xen's packages: is this machine online? (build/logs/${log##*/})"
+	}
+	echo "$version" > "$packages/version"
+}
+
+[ -s "$packages/version" ] || fetch
+version=$(cat "$packages/version")
+if [ ! -e "$dir/xen" ] || [ ! "$dir/xen" -nt "$packages/version" ]; then
+	rm -rf "$unpacked"
+	mkdir -p "$unpacked"
+	for package in "$packages"/*.deb; do
+		dpkg -x "$package" "$unpacked"
+	done
+	gunzip -c "$unpacked/boot/xen-$version-amd64.gz" > "$dir/xen.new"
+	mv "$dir/xen.new" "$dir/xen"
+fi
+
+# SOURCE TARGET of all that goes in, libraries apart.
+inputs() {
+	local name
+
+	echo "$(command -v busybox) bin/busybox"
+	echo "$TOP/scripts/xen/init init"
+	echo "$TOP/scripts/guest/agent agent"
+	echo "$TOP/scripts/xen/xl.conf etc/xen/xl.conf"
+	echo "$dir/await bin/await"
+	echo "$dir/vnuma_shim.so lib/vnuma_shim.so"
+	for name in xl xenstored xenconsoled xen-init-dom0; do
+		echo "$unpacked/usr/lib/xen-$version/bin/$name bin/$name"
+	done
+	for name in xenstore-read xenstore-write xenstore-ls xenstore-list xenstore-rm; do
+		echo "$unpacked/usr/bin/$name bin/$name"
+	done
+	# libc loads it when a thread of xl's ends.
+	name=lib/x86_64-linux-gnu/libgcc_s.so.1
+	echo "$(find "$unpacked"/{,usr/}"$name" 2>/dev/null | head -n 1) $name"
+	# Where libxl looks for it, when a guest is saved.
+	name=usr/lib/xen-$version/bin/libxl-save-helper
+	echo "$unpacked/$name $name"
+}
+
+# Copies the libraries that the files in the new root need, and those that these need.
+libraries() {
+	local name found more=yes
+
+	while [ $more = yes ]; do
+		more=no
+		for name in $(find "$root" -type f -exec readelf -d {} + 2>/dev/null |
+			      sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u); do
+			[ ! -e "$root/lib/x86_64-linux-gnu/$name" ] || continue
+			found=$(find "$unpacked"/{,usr/}lib/x86_64-linux-gnu -name "$name" 2>/dev/null |
+				head -n 1)
+			[ -n "$found" ] || die "no package of those fetched has $name"
+			cp -L "$found" "$root/lib/x86_64-linux-gnu/$name"
+			more=yes
+		done
+	done
+}
+
+source=$TOP/scripts/xen/await.c
+[ "$dir/await" -nt "$source" ] || gcc -O2 -Wall -static -o "$dir/await" "$source"
+source=$TOP/scripts/xen/vnuma_shim.c
+[ "$dir/vnuma_shim.so" -nt "$source" ] ||
+	gcc -O2 -Wall -shared -fPIC -o "$dir/vnuma_shim.so" "$source" -ldl
+
+id=$(inputs | while read -r source target; do
+	echo "$target $(stat -Lc '%s %Y' "$source")"
+done | LC_ALL=C sort | sha256sum)
+[ ! -e "$out" ] || [ "$(cat "$out.inputs" 2>/dev/null)" != "$id" ] || exit 0
+
+rm -rf "$root"
+mkdir -p "$root"/{bin,dev,etc/xen,proc,sys,tmp,root,run,guest,var/lib,lib64,lib/x86_64-linux-gnu}
+inputs | while read -r source target; do
+	mkdir -p "$(dirname "$root/$target")"
+	cp -L "$source" "$root/$target"
+done
+libraries
+ln -s busybox "$root/bin/sh"	# what init itself runs on
+ln -s ../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 "$root/lib64/"
+(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) | gzip -1 > "$out.new"
+mv "$out.new" "$out"
+echo "$id" > "$out.inputs"
+rm -rf "$root"
+say "Xen $version: dom0 of $(stat -c %s "$out") bytes"

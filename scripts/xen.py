@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boots a real Xen under QEMU, with a dom0 that we command, and guests under it.
+
+    with Xen(nodes=[768, 768], guests=['release']) as xen:
+        with Domain(xen, 'pvh', nodes=[128, 128], flavour='release') as domain:
+            domain.mem_set(192)
+            print(xen.sh('xl list'), domain.sh('cat /proc/vmstat'), domain.pages())
+
+QEMU emulates all of it, AMD's virtualization included: Xen needs no /dev/kvm. What Xen and dom0's
+kernel say is in build/logs/NAME.console; what a guest's kernel says, in NAME.GUEST.console.
+
+scripts/xen-root.sh makes what dom0 runs.
+"""
+
+import base64
+import itertools
+import os
+import re
+import subprocess
+import tempfile
+import time
+
+from guest import BUILD, TOP, TROUBLE, Guest, GuestError, initramfs_of, kernel_of
+
+XEN = os.path.join(BUILD, 'xen')
+CONSOLES = '/var/log/xen/console'
+ORDINARY_DISTANCE = 20
+
+
+class Flaky(GuestError):
+    """QEMU's emulation, not the guest, went wrong: all has to be booted afresh.
+
+    QEMU 7.2's SVM does so in one of five to ten runs. The guest dies of a triple fault, and its
+    instruction pointer is inside of Xen (SURE), or it had interrupts off, no faulting address,
+    and had not said a word. The latter may still be the guest's fault if it comes again.
+    """
+
+    def __init__(self, what, sure):
+        super().__init__(what)
+        self.sure = sure
+
+
+class NoStart(GuestError):
+    """The guest ended before it said a word."""
+
+
+def cpio(entries):
+    """An archive in the kernel's format of (name, content) pairs; a folder has no content."""
+    def padded(data):
+        return data + bytes(-len(data) % 4)
+
+    def entry(name, content, mode, inode):
+        # inode, mode, uid, gid, links, time, size, device, its device, name's size, checksum
+        fields = [inode, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0]
+        head = b'070701' + b''.join(b'%08X' % field for field in fields)
+        return padded(head + name.encode() + b'\0') + padded(content)
+
+    parts = [entry(name, content or b'', 0o40755 if content is None else 0o100644, inode)
+             for inode, (name, content) in enumerate(entries, 1)]
+    return b''.join(parts) + entry('TRAILER!!!', b'', 0, 0)
+
+
+class Xen(Guest):
+    """A running Xen and its dom0; what it inherits (sh, status, read, write) speaks to dom0.
+
+    nodes       sizes of the physical nodes in MiB
+    dist        matrix of their distances
+    guests      flavours whose kernels dom0 has, for the guests that it starts
+    flavour     the kernel of dom0
+    dom0_mib    what dom0 has; Xen takes it where it likes
+    xen_append  more words for Xen's command line; append is for dom0's kernel
+    files       more files for dom0: a path in dom0's /guest for each of the host's
+    """
+
+    def __init__(self, nodes=(768, 768), dist=None, guests=('release',), flavour='vanilla',
+                 dom0_mib=256, xen_append='', files={}, **options):
+        super().__init__(flavour=flavour, nodes=nodes, dist=dist, backend='anon', balloon=None,
+                         accel='tcg', initramfs=os.path.join(XEN, 'dom0.cpio.gz'), **options)
+        self.dom0_mib = dom0_mib
+        self.xen_append = xen_append
+        self.files = {'initramfs': initramfs_of('xen'), **files}
+        for guest in guests:
+            self.files[f'{guest}.kernel'] = kernel_of(guest)
+        self.ramdisk = None
+
+    def _boot(self):
+        for path in [os.path.join(XEN, 'xen'), self.initramfs, *self.files.values()]:
+            if not os.path.exists(path):
+                raise GuestError(f'{os.path.relpath(path, TOP)} is not there: build it first')
+        # The kernel unpacks one archive after the other: dom0 itself need not be packed anew.
+        self.ramdisk = self.ramdisk or tempfile.NamedTemporaryFile(dir=XEN, prefix='ramdisk-')
+        with open(self.initramfs, 'rb') as file:
+            content = file.read()
+        entries = [('guest', None)]
+        for name, path in self.files.items():
+            with open(path, 'rb') as file:
+                entries.append((f'guest/{name}', file.read()))
+        self.ramdisk.seek(0)
+        self.ramdisk.truncate()
+        self.ramdisk.write(content + bytes(-len(content) % 4) + cpio(entries))
+        self.ramdisk.flush()
+        super()._boot()
+
+    def stop(self):
+        super().stop()
+        if self.ramdisk:
+            self.ramdisk.close()
+            self.ramdisk = None
+
+    def _command(self, agent_fd, qmp_fd):
+        words = super()._command(agent_fd, qmp_fd)
+
+        def replace(option, value):
+            words[words.index(option) + 1] = value
+
+        # dom0, or Xen, crashes on the larger CPUs that QEMU has.
+        replace('-cpu', 'qemu64,+svm,+npt')
+        replace('-kernel', os.path.join(XEN, 'xen'))
+        replace('-append', 'console=com1 com1=115200 conring_size=256k numa=on noreboot '
+                f'bootscrub=0 dom0_mem={self.dom0_mib}M,max:{self.dom0_mib}M '
+                f'dom0_max_vcpus={len(sum(self.cpus, []))} {self.xen_append}')
+        # QEMU splits at commas, then at the first blank: paths relative to here have neither.
+        arguments = f'console=hvc0 earlyprintk=xen panic=-1 {self.append}'.replace(',', ',,')
+        kernel, ramdisk = map(os.path.relpath, (self.kernel, self.ramdisk.name))
+        replace('-initrd', f'{kernel} {arguments},{ramdisk}')
+        return words
+
+    def node_pages(self):
+        """Pages per physical node of each domain, as Xen counts them: {domid: [pages, ...]}."""
+        self.sh('xl dmesg -c > /dev/null; xl debug-keys u')
+        text = self.sh('xl dmesg')
+        found = {}
+        for line in text.splitlines():
+            domain = re.search(r'\b(?:Domain |d)(\d+) \(total: (\d+)\)', line)
+            node = re.search(r'\bNode (\d+): (\d+)\s*$', line)
+            if domain:
+                counts = found[int(domain[1])] = [0] * len(self.sizes)
+            elif node and found:
+                counts[int(node[1])] = int(node[2])
+        if 0 not in found:
+            raise GuestError(self._report(f'Xen tells of no domain:\n{text}'))
+        return found
+
+    def store_read(self, path):
+        return self.sh(f'xenstore-read {path}').strip()
+
+    def store_write(self, path, value):
+        self.sh(f"xenstore-write {path} '{value}'")
+
+
+class Domain:
+    """A guest of Xen; sh, status, read and write run commands in it, through its console.
+
+    type        'pvh' or 'pv'
+    nodes       sizes of its virtual nodes in MiB, node N on physical node N of the host; a PV
+                guest can't have more than one, and Xen takes its memory where it likes
+    dist        matrix of their distances
+    cpus        for each node the list of its CPUs; by default each has one
+    flavour     the kernel; Xen must have been told of it
+    append      more words for its command line
+    config      more lines for xl
+    """
+
+    numbers = itertools.count(1)
+
+    def __init__(self, xen, type='pvh', nodes=(128, 128), dist=None, cpus=None,
+                 flavour='release', append='', config='', name=None, boot_timeout=180):
+        self.xen = xen
+        self.type = type
+        self.sizes = list(nodes)
+        self.dist = dist
+        self.cpus = cpus or [[n] for n in range(len(self.sizes))]
+        self.flavour = flavour
+        self.append = append
+        self.config = config
+        self.name = name or f'{type}{next(self.numbers)}'
+        self.boot_timeout = boot_timeout
+        self.console_path = f'{CONSOLES}/guest-{self.name}.log'
+        self.console_log = xen.console_log.removesuffix('.console') + f'.{self.name}.console'
+        self.domid = None
+        self.full = None        # Xen's count of its pages when it had all of its memory
+        self._ids = itertools.count(1)
+
+    # --- starting and ending ---
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        path = f'/guest/{self.name}.cfg'
+        coded = base64.b64encode(self.description().encode()).decode()
+        self.xen.sh(f'echo {coded} | base64 -d > {path}')
+        status, output = self.xen.status(f'LD_PRELOAD=/lib/vnuma_shim.so xl create {path}', 120)
+        if status:
+            raise GuestError(self.xen._report(f'xl create ended with status {status}:\n{output}'))
+        self.domid = int(self.xen.sh(f'xl domid {self.name}'))
+        self.tty = self.xen.sh('for i in 1 2 3 4 5 6 7 8 9; do xenstore-read '
+                               f'/local/domain/{self.domid}/console/tty && break; sleep 1; done'
+                               ).strip()
+        self._await('agent', '0', self.boot_timeout)
+        self.full = sum(self.pages())
+        return self
+
+    def stop(self):
+        """Keeps what it said, and ends it; there may be nothing to end."""
+        if self.domid is None or not self.xen.running():
+            return
+        try:
+            self.save_console()
+            self.xen.status(f'xl destroy {self.domid}')
+        except GuestError:
+            pass        # Xen itself goes wrong: whoever waits for that is told
+        self.domid = None
+
+    def description(self):
+        """What xl reads."""
+        lines = [f'name="{self.name}"', f'type="{self.type}"',
+                 f'kernel="/guest/{self.flavour}.kernel"',
+                 'ramdisk="/guest/initramfs"',
+                 f'extra="console=hvc0 agent=hvc0 panic=-1 {self.append}"',
+                 # There is no populating on demand with virtual NUMA.
+                 f'memory={sum(self.sizes)}', f'maxmem={sum(self.sizes)}',
+                 f'vcpus={len(sum(self.cpus, []))}',
+                 # To look at the dead.
+                 'on_crash="preserve"', 'on_reboot="preserve"', 'on_watchdog="preserve"', self.config]
+        if len(self.sizes) > 1:
+            nodes = []
+            for n, size in enumerate(self.sizes):
+                row = self.dist[n] if self.dist else [
+                    10 if n == m else ORDINARY_DISTANCE for m in range(len(self.sizes))]
+                cpus = ','.join(map(str, self.cpus[n]))
+                nodes.append(f'["pnode={n}","size={size}","vcpus={cpus}",'
+                             f'"vdistances={",".join(map(str, row))}"]')
+            lines.append(f'vnuma=[{",".join(nodes)}]')
+        return '\n'.join(lines) + '\n'
+
+    # --- what the guest says ---
+
+    sh, read, write = Guest.sh, Guest.read, Guest.write
+
+    def status(self, command, timeout=60):
+        """Runs a shell command in the guest; returns its exit status and output."""
+        name = f'{next(self._ids)}'
+        coded = base64.b64encode(command.encode()).decode()
+        self.xen.sh(f'stat -c %s {self.console_path} > /run/{self.name}.at; '
+                    f'echo {name} {int(timeout + 1)} {coded} > {self.tty}')
+        answer = self._await(name, f'$(cat /run/{self.name}.at)', timeout + 30, command)
+        status, _, output = answer.partition('\n')
+        return int(status), output
+
+    def _await(self, word, offset, timeout, command=None):
+        """Waits for the agent's line that begins with WORD; returns what follows that in its
+        line, then, in lines of its own, what the console said from OFFSET up to there."""
+        deadline = time.monotonic() + timeout
+        while True:
+            status, output = self.xen.status(
+                f'while [ ! -e {self.console_path} ]; do sleep 1; done; '
+                f'await {self.console_path} {offset} {word} 5')
+            if status == 0:
+                return output
+            if status != 3:
+                raise GuestError(self._report(f'dom0 cannot listen: {output}'))
+            self._check_alive()
+            if time.monotonic() > deadline:
+                raise GuestError(self._report(f'{command!r}: no answer' if command
+                                              else f'no boot within {timeout} s'))
+
+    def _check_alive(self):
+        """Tells a guest that is dead from one that QEMU killed."""
+        state = self.xen.sh(f'xl list {self.domid} || true').split()[-2:-1]
+        if state and not set('scd') & set(state[0]):
+            return
+        said = self.said()
+        dump = re.search(rf'd{self.domid}v\d+ Triple fault(.*)', self.xen.console(), re.S)
+        if dump:
+            inside = re.search(r'RIP:\s+e008:\[<ffff82d0', dump[1])
+            flags = re.search(r'RFLAGS: ([0-9a-f]{16})', dump[1])
+            fault = re.search(r'cr2: ([0-9a-f]{16})', dump[1])
+            if inside:
+                raise Flaky(self._report('triple fault inside of Xen'), sure=True)
+            if (not said and flags and fault and not int(flags[1], 16) & 0x200 and
+                    not int(fault[1], 16)):
+                raise Flaky(self._report('triple fault before its first word'), sure=False)
+        raise (GuestError if said else NoStart)(self._report(f'it is dead (xl says {state})'))
+
+    def said(self):
+        """All that its console has said."""
+        return self.xen.status(f"cat {self.console_path} | tr -d '\\0'")[1]
+
+    def save_console(self):
+        text = self.said()
+        with open(self.console_log, 'w') as log:
+            log.write(text)
+        return text
+
+    def warnings(self):
+        """The lines of its kernel's log that tell of trouble. After the boot the console has but
+        the worst: what the rest would do is land in the agent's answers."""
+        lines = self.said().splitlines() + self.sh('dmesg').splitlines()
+        return [line for line in lines if TROUBLE.search(line)]
+
+    def _report(self, what):
+        tail = '\n'.join(self.save_console().splitlines()[-25:])
+        return self.xen._report(f'{self.name}: {what}\n--- {self.name} '
+                                f'({os.path.relpath(self.console_log, TOP)})\n{tail}\n---')
+
+    # --- its memory ---
+
+    def pages(self):
+        """Its pages per physical node, as Xen counts them."""
+        return self.xen.node_pages()[self.domid]
+
+    def store(self, path):
+        """The path in Xen's store of one of its own."""
+        return f'/local/domain/{self.domid}/{path}'
+
+    def set_target(self, mib):
+        """Asks for a size; returns at once."""
+        self.xen.sh(f'xl mem-set {self.domid} {mib}', 120)
+
+    def wait_target(self, mib, timeout=120):
+        """Waits until it has just the pages that MIB leave of all; returns them per node."""
+        want = self.full - (sum(self.sizes) - mib) * 256
+        deadline = time.monotonic() + timeout
+        while True:
+            pages = self.pages()
+            if sum(pages) == want:
+                return pages
+            if time.monotonic() > deadline:
+                self._check_alive()
+                raise GuestError(self._report(f'{sum(pages)} pages, not {want}, in {timeout} s'))
+            time.sleep(0.3)
+
+    def mem_set(self, mib, timeout=120):
+        self.set_target(mib)
+        return self.wait_target(mib, timeout)
+
+
+def qemu_version():
+    return subprocess.run(['qemu-system-x86_64', '--version'], text=True,
+                          stdout=subprocess.PIPE).stdout.splitlines()[0]
