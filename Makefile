@@ -28,6 +28,10 @@ debug: deps ## build the patched kernel that tests run
 vanilla: deps ## build the unpatched kernel: build/vanilla/bzImage
 	@scripts/build.sh vanilla
 
+.PHONY: tools
+tools: ## build the operator's tools into build/tools
+	@$(MAKE) -s --no-print-directory -f tools/mm/balloonstat.mk OUTPUT=build/tools
+
 # Help needs no kernel.
 .PHONY: run
 run: $(if $(HELP),,kernel) ## show and check what it does on a NUMA guest; HELP=1 lists its options

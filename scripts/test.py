@@ -3,7 +3,8 @@
 """Runs everything that must pass, and counts.
 
 KUnit and kselftests run in one guest with the debug kernel; the end-to-end tests boot their own
-guests and judge them from the host. Ends with 'N passed, N failed, N skipped'.
+guests and judge them from the host; those of the operator's tool need no guest. Ends with
+'N passed, N failed, N skipped'.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from guest import BUILD, Guest, GuestError  # noqa: E402
 
 DIST = [[10, 15, 20, 30], [17, 10, 25, 20], [20, 25, 10, 15], [40, 20, 15, 10]]
 SELFTESTS = os.path.join(BUILD, 'selftests')
+PARTS = {'kunit', 'kselftest', 'queue', 'builds', 'tools'}
 
 
 class Tally:
@@ -64,9 +66,10 @@ class Tally:
 class Result(unittest.TestResult):
     """Feeds a Tally; sub-tests only tell of failures."""
 
-    def __init__(self, tally):
+    def __init__(self, tally, part='e2e'):
         super().__init__()
         self.tally = tally
+        self.part = part
 
     def startTest(self, test):
         super().startTest(test)
@@ -74,7 +77,7 @@ class Result(unittest.TestResult):
         self.bad = False
 
     def _name(self, test):
-        return 'e2e: ' + str(test.id()).replace('test_', '')
+        return f'{self.part}: ' + str(test.id()).replace('test_', '')
 
     def _failed(self, test, error):
         self.bad = True
@@ -158,12 +161,13 @@ def run_all(jobs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('tests', nargs='*', metavar='TEST',
-                        help="what to run: 'kunit', 'kselftest', 'queue', 'builds', or names of "
-                             "end-to-end tests such as test_virtio.Targets; by default everything")
+                        help="what to run: 'kunit', 'kselftest', 'queue', 'builds', 'tools', or "
+                             "names of end-to-end tests such as test_virtio.Targets; by default "
+                             "everything")
     options = parser.parse_args()
     tally = Tally()
     named = set(options.tests)
-    e2e = sorted(named - {'kunit', 'kselftest', 'queue', 'builds'})
+    e2e = sorted(named - PARTS)
 
     if not named or 'queue' in named:
         check = subprocess.run([os.path.join(TOP, 'scripts/check-series.sh')], text=True,
@@ -178,13 +182,15 @@ def main():
         tally.tap('build', builds)
         if 'not ok' in builds:
             print(builds)
+    loader = unittest.defaultTestLoader
     jobs = []
+    if not named or 'tools' in named:
+        jobs.append((loader.loadTestsFromName('tools_test').run, Result(tally, 'tools')))
     inside = {'kunit', 'kselftest'} & named or (set() if named else {'kunit', 'kselftest'})
     if inside:
         build_selftests()
         jobs.append((in_guest, tally, inside))
     if not named or e2e:
-        loader = unittest.defaultTestLoader
         suite = (loader.loadTestsFromNames(e2e) if e2e else
                  loader.discover(os.path.join(TOP, 'scripts/e2e')))
         jobs += [(test.run, Result(tally)) for test in flatten(suite)]

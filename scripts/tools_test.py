@@ -1,0 +1,644 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Tests of the operator's tool, tools/mm/balloonstat.c, against made-up trees of files."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import termios
+import time
+import unittest
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MAKE = ['make', '-s', '-f', os.path.join(TOP, 'tools/mm/balloonstat.mk')]
+PAGE = os.sysconf('SC_PAGESIZE')
+MIB = 1 << 20
+COUNTERS = ['inflate_local', 'inflate_remote', 'deflate_local', 'deflate_remote', 'refill',
+            'refill_fail', 'exchange', 'migrate', 'coalesce', 'split']
+ROWS = ['MemTotal', 'MemFree', 'Balloon', 'Superframes', 'Partial', 'Foreign', 'Target']
+GONE = None     # to write(): the file is removed
+
+
+def setUpModule():
+    global built
+    built = tempfile.mkdtemp(prefix='balloonstat-')
+    os.chmod(built, 0o755)
+    subprocess.run(MAKE + [f'OUTPUT={built}', 'CFLAGS=-O2 -Wall -Wextra -Werror -D_FORTIFY_SOURCE=2'],
+                   check=True, env={'PATH': os.environ['PATH']})
+
+
+def tearDownModule():
+    shutil.rmtree(built)
+
+
+class Tree:
+    """What a kernel shows, in a temporary directory. Sizes are MiB."""
+
+    def __init__(self, nodes=(0, 1, 2, 3), size=1024, free=512, balloon=256, managed=False):
+        self.root = tempfile.mkdtemp(prefix='balloonstat-')
+        os.chmod(self.root, 0o755)
+        self.nodes = nodes
+        self.zoneinfo = ''
+        shown = size if managed else size - balloon
+        for name, text in {'policy': '[balance] local', 'refill': 'off [credit] exchange oom',
+                           'nr_pages': balloon * len(nodes or [0]) * MIB // PAGE,
+                           'target': 2048 * MIB // PAGE, 'retries': 3}.items():
+            self.write(f'sys/kernel/mm/balloon/{name}', text)
+        self.write('proc/meminfo', f'MemTotal: {shown * 1024:8} kB\nMemFree:  {free * 1024:8} kB\n')
+        for nid in nodes:
+            self.node(nid, size, free, balloon, shown)
+        if not nodes:
+            self.zone(0, size, shown - 16)
+
+    def node(self, nid, size, free, balloon, shown):
+        self.write(f'sys/devices/system/node/node{nid}/meminfo',
+                   f'Node {nid} MemTotal: {shown * 1024:14} kB\n'
+                   f'Node {nid} MemFree:  {free * 1024:14} kB\n')
+        partial = 3 * PAGE if balloon else 0
+        self.balloon(nid, 'nr_pages', balloon * MIB // PAGE)
+        self.balloon(nid, 'nr_superframes', (balloon - 2) // 2 if balloon else 0)
+        self.balloon(nid, 'nr_partial', (2 * MIB - partial) // PAGE if balloon else 0)
+        self.balloon(nid, 'nr_foreign', partial // PAGE)
+        self.balloon(nid, 'target', 'auto')
+        self.stat(nid)
+        self.zone(nid, size, shown)
+
+    def zone(self, nid, present, managed):
+        self.zoneinfo += (f'Node {nid}, zone   Normal\n  pages free     17\n'
+                          f'        present  {present * MIB // PAGE}\n'
+                          f'        managed  {managed * MIB // PAGE}\n')
+        self.write('proc/zoneinfo', self.zoneinfo)
+
+    def stat(self, nid, **counters):
+        self.balloon(nid, 'stat', '\n'.join(f'{name} {counters.get(name, 0)}' for name in COUNTERS))
+
+    def balloon(self, nid, name, text):
+        self.write(f'sys/devices/system/node/node{nid}/balloon/{name}', text)
+
+    def write(self, path, text):
+        path = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if os.path.lexists(path):
+            os.remove(path)
+        if text is not GONE:
+            with open(path + '.new', 'w') as file:
+                file.write(f'{text}\n')
+            os.rename(path + '.new', path)
+
+    def read(self, path):
+        with open(os.path.join(self.root, path)) as file:
+            return file.read()
+
+    def target(self, nid):
+        return self.read(f'sys/devices/system/node/node{nid}/balloon/target')
+
+
+class Case(unittest.TestCase):
+    def tree(self, **kind):
+        tree = Tree(**kind)
+        self.addCleanup(shutil.rmtree, tree.root)
+        return tree
+
+    def run_tool(self, tree, *args, **how):
+        command = [os.path.join(built, 'balloonstat'), *(['--root', tree.root] if tree else []), *args]
+        return subprocess.run(command, text=True, capture_output=True, timeout=20, **how)
+
+    def good(self, tree, *args):
+        done = self.run_tool(tree, *args)
+        self.assertEqual((0, ''), (done.returncode, done.stderr))
+        return done.stdout
+
+    def refused(self, tree, *args, says, status=1, **how):
+        """One line on stderr that has all of SAYS; nothing on stdout."""
+        done = self.run_tool(tree, *args, **how)
+        self.assertEqual((status, ''), (done.returncode, done.stdout), done.stderr)
+        self.assertEqual(1, done.stderr.count('\n'), done.stderr)
+        for part in [says] if isinstance(says, str) else says:
+            self.assertIn(part, done.stderr)
+
+    def rows(self, text):
+        """{row: cells}, of the table's parts together; 'head' has the columns' names."""
+        rows = {}
+        for line in text.splitlines():
+            if re.match(r'(per second)?\s+(Node|Total)', line):
+                rows.setdefault('head', []).extend(re.findall(r'Node \d+|Total', line))
+            elif line and line.split()[0] in ROWS + COUNTERS:
+                rows.setdefault(line.split()[0], []).extend(line.split()[1:])
+        return rows
+
+    def not_root(self):
+        """So that permissions count. Arguments for run_tool()."""
+        return {'user': 'nobody'} if os.geteuid() == 0 else {}
+
+
+class Shown(Case):
+    def test_four_nodes(self):
+        tree = self.tree()
+        tree.balloon(2, 'target', 131072)
+        text = self.good(tree)
+        rows = self.rows(text)
+        self.assertTrue(text.startswith('Policy balance, refill credit, retries 3; in MB:\n'), text)
+        self.assertEqual(['Node 0', 'Node 1', 'Node 2', 'Node 3', 'Total'], rows['head'])
+        self.assertEqual(['768.00'] * 4 + ['3072.00'], rows['MemTotal'])
+        self.assertEqual(['512.00'] * 4 + ['2048.00'], rows['MemFree'])
+        self.assertEqual(['256.00'] * 4 + ['1024.00'], rows['Balloon'])
+        self.assertEqual(['254.00'] * 4 + ['1016.00'], rows['Superframes'])
+        self.assertEqual(f'{2 - 3 * PAGE / MIB:.2f}', rows['Partial'][0])
+        self.assertEqual(f'{3 * PAGE / MIB:.2f}', rows['Foreign'][0])
+        self.assertEqual(['auto', 'auto', f'{131072 * PAGE / MIB:.2f}', 'auto', '2048.00'],
+                         rows['Target'])
+        # No terminal, no bars; not wrapped; lines of one length.
+        self.assertNotIn('#', text)
+        self.assertEqual(1, len({len(line) for line in text.splitlines()[2:]}), text)
+
+    def test_json(self):
+        tree = self.tree()
+        tree.balloon(2, 'target', 512)
+        tree.stat(1, inflate_local=7)
+        text = self.good(tree, '-j')
+        self.assertEqual(1, text.count('\n'))
+        said = json.loads(text)
+        self.assertAlmostEqual(time.time(), said['time'], delta=20)
+        self.assertEqual(('balance', 'credit', 3, False),
+                         tuple(said[key] for key in
+                               ('policy', 'refill', 'retries', 'MemTotal_has_balloon')))
+        self.assertEqual([0, 1, 2, 3], [node['node'] for node in said['nodes']])
+        self.assertEqual(768 * MIB, said['nodes'][3]['MemTotal'])
+        self.assertEqual(256 * MIB, said['nodes'][3]['Balloon'])
+        self.assertEqual(['auto', 'auto', 512 * PAGE, 'auto'],
+                         [node['Target'] for node in said['nodes']])
+        self.assertEqual(2048 * MIB, said['total']['Target'])
+        self.assertEqual(1024 * MIB, said['total']['Balloon'])
+        self.assertEqual(7, said['nodes'][1]['stat']['inflate_local'])
+        self.assertEqual(COUNTERS, list(said['nodes'][0]['stat']))
+        self.assertNotIn('rates', said['nodes'][0])
+
+    def test_memoryless_node(self):
+        tree = self.tree(nodes=(0, 1))
+        tree.node(2, 0, 0, 0, 0)
+        rows = self.rows(self.good(tree))
+        self.assertEqual(['768.00', '768.00', '0.00', '1536.00'], rows['MemTotal'])
+        self.assertEqual(0, json.loads(self.good(tree, '-j'))['nodes'][2]['MemTotal'])
+
+    def test_holes_in_node_numbers(self):
+        tree = self.tree(nodes=(250, 8, 0, 17))
+        os.mkdir(os.path.join(tree.root, 'sys/devices/system/node/nodes'))
+        tree.write('sys/devices/system/node/online', '0,8,17,250')
+        rows = self.rows(self.good(tree))
+        self.assertEqual(['Node 0', 'Node 8', 'Node 17', 'Node 250', 'Total'], rows['head'])
+        self.good(tree, '-t', '250=2M')
+        self.assertEqual(f'{2 * MIB // PAGE}\n', tree.target(250))
+
+    def test_many_nodes(self):
+        tree = self.tree(nodes=range(256))
+        rows = self.rows(self.good(tree))
+        self.assertEqual(257, len(rows['head']))
+        self.assertEqual('65536.00', rows['Balloon'][-1])
+
+    def test_without_nodes(self):
+        tree = self.tree(nodes=())
+        rows = self.rows(self.good(tree))
+        self.assertEqual(['Total'], rows['head'])
+        self.assertEqual([['768.00'], ['512.00'], ['256.00'], ['-'], ['-'], ['-'], ['2048.00']],
+                         [rows[row] for row in ROWS])
+        said = json.loads(self.good(tree, '--json'))
+        self.assertEqual([], said['nodes'])
+        self.assertIsNone(said['total']['Superframes'])
+        self.refused(tree, '-t', '0=auto', says='no nodes in sysfs')
+        self.refused(tree, '-d', says='no nodes in sysfs')
+        # An empty folder of nodes is the same.
+        os.makedirs(os.path.join(tree.root, 'sys/devices/system/node'))
+        self.assertEqual(['Total'], self.rows(self.good(tree))['head'])
+
+    def test_balloon_in_memtotal(self):
+        tree = self.tree(managed=True)
+        self.assertTrue(json.loads(self.good(tree, '-j'))['MemTotal_has_balloon'])
+        tree.write('proc/zoneinfo', GONE)
+        self.assertFalse(json.loads(self.good(tree, '-j'))['MemTotal_has_balloon'])
+
+    def test_no_feature(self):
+        tree = self.tree()
+        shutil.rmtree(os.path.join(tree.root, 'sys/kernel/mm/balloon'))
+        for args in [], ['-w', '1'], ['-d'], ['-t', '0=auto'], ['-p', 'local']:
+            self.refused(tree, *args, status=2, says='no NUMA-aware memory balloon')
+        done = self.run_tool(tree, '-j')
+        self.assertEqual(2, done.returncode)
+        self.assertIn('no NUMA-aware', json.loads(done.stdout)['error'])
+        self.assertEqual(1, done.stderr.count('\n'))
+
+    def test_garbage(self):
+        for text in ('', '-1', ' 7', '7 ', '0x10', 'seven', '1\n2', '9' * 30, '18446744073709551615',
+                     'auto', '7' * 5000, '\x00', '"\\'):
+            tree = self.tree()
+            tree.balloon(1, 'nr_pages', text)
+            done = self.run_tool(tree)
+            self.assertEqual(1, done.returncode, text)
+            self.assertIn('node1/balloon/nr_pages: not a number', done.stderr)
+            self.assertEqual(1, done.stderr.count('\n'))
+            self.assertEqual(['256.00', '-', '256.00', '256.00', '-'], self.rows(done.stdout)['Balloon'])
+            done = self.run_tool(tree, '-j')
+            self.assertEqual(1, done.returncode)
+            self.assertIsNone(json.loads(done.stdout)['nodes'][1]['Balloon'])
+
+    def test_garbage_elsewhere(self):
+        tree = self.tree()
+        tree.write('sys/kernel/mm/balloon/policy', 'no brackets')
+        tree.write('sys/kernel/mm/balloon/refill', 'a ["\\\x01\xff] b')
+        tree.write('sys/devices/system/node/node0/meminfo', 'Node 0 MemTotal: many kB')
+        tree.write('sys/devices/system/node/node1/meminfo', GONE)
+        tree.balloon(0, 'stat', 'inflate_local 5\nrefill -3\n"odd\\ 4\nno_value\n' + 'x' * 99 + ' 1\n')
+        tree.balloon(1, 'stat', GONE)
+        tree.write('proc/zoneinfo', 'Node 0, zone\n present 99999999999999999999999\n managed -1\n')
+        for args in [], ['-j']:
+            done = self.run_tool(tree, *args)
+            self.assertEqual(1, done.returncode)
+            self.assertIn('policy: no value is in brackets', done.stderr)
+            self.assertIn('node1/meminfo: No such file', done.stderr)
+            self.assertIn('node0/balloon/stat: a line is no name and number', done.stderr)
+        said = json.loads(done.stdout)
+        self.assertIsNone(said['policy'])
+        self.assertEqual('"\\\x01', said['refill'][:3])
+        self.assertEqual({'inflate_local': 5, '"odd\\': 4, 'x' * 31: 1}, said['nodes'][0]['stat'])
+        self.assertIsNone(said['nodes'][1]['MemFree'])
+
+    def test_folder_instead_of_a_file(self):
+        tree = self.tree()
+        tree.balloon(0, 'nr_pages', GONE)
+        os.mkdir(os.path.join(tree.root, 'sys/devices/system/node/node0/balloon/nr_pages'))
+        done = self.run_tool(tree)
+        self.assertEqual(1, done.returncode)
+        self.assertIn('nr_pages: Is a directory', done.stderr)
+
+    def test_unreadable(self):
+        tree = self.tree()
+        os.chmod(os.path.join(tree.root, 'sys/devices/system/node/node0/balloon/nr_pages'), 0)
+        done = self.run_tool(tree, **self.not_root())
+        self.assertEqual(1, done.returncode)
+        self.assertIn('node0/balloon/nr_pages: Permission denied', done.stderr)
+        self.assertEqual('-', self.rows(done.stdout)['Balloon'][0])
+
+    def test_full_output(self):
+        with open('/dev/full', 'w') as full:
+            done = subprocess.run([os.path.join(built, 'balloonstat'), '--root', self.tree().root],
+                                  stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(1, done.returncode)
+        self.assertIn('No space left', done.stderr)
+
+
+class Set(Case):
+    def test_targets(self):
+        tree = self.tree()
+        for size, pages in ((str(4 * PAGE), 4), ('2M', 2 * MIB // PAGE), ('2m', 2 * MIB // PAGE),
+                            ('1G', 1024 * MIB // PAGE), ('1024K', MIB // PAGE), ('0', 0), ('0T', 0),
+                            ('4096M', 4096 * MIB // PAGE)):
+            self.assertEqual('', self.good(tree, '-t', f'2={size}'))
+            self.assertEqual(f'{pages}\n', tree.target(2))
+            self.assertEqual('auto\n', tree.target(1))
+        self.good(tree, '--target', '2=auto', '--target=0=8M')
+        self.assertEqual(('auto\n', f'{8 * MIB // PAGE}\n'), (tree.target(2), tree.target(0)))
+
+    def test_policy_and_refill(self):
+        tree = self.tree()
+        self.good(tree, '-p', 'local', '--refill', 'oom')
+        self.assertEqual('local\n', tree.read('sys/kernel/mm/balloon/policy'))
+        self.assertEqual('oom\n', tree.read('sys/kernel/mm/balloon/refill'))
+
+    def test_set_and_show(self):
+        said = json.loads(self.good(self.tree(), '-t', '1=2M', '-j'))
+        self.assertEqual(2 * MIB, said['nodes'][1]['Target'])
+
+    def test_bad_targets(self):
+        tree = self.tree()
+        for arg, says in {
+                '1': 'neither NODE=SIZE nor NODE=auto', '': 'neither', '=2M': 'neither',
+                'x=2M': 'neither', '-1=2M': 'neither', '1 =2M': 'neither', '1:2M': 'neither',
+                '99999999999999999999=2M': 'neither',
+                '4=2M': 'node 4 does not exist; there are 0 1 2 3',
+                '4294967297=2M': 'node 4294967297 does not exist', '01x=2M': 'neither',
+                '1=': "'' is neither a size nor 'auto'", '1=Auto': 'neither a size',
+                '1= 2M': 'neither a size', '1=+2M': 'neither a size', '1=M': 'neither a size',
+                '1=-2M': "'-2M' is negative", '1=-': 'negative',
+                '1=2Q': "'2Q' is no size", '1=2MB': 'no size', '1=1.5G': 'no size',
+                '1=0x10': 'no size', '1=2M ': 'no size', '1=2M\t': 'no size',
+                '1=99999999999999999999': 'too large', '1=18446744073709551615T': 'too large',
+                '1=16777216T': 'too large',
+                '1=5G': ("'5G' is more than all nodes' memory", '4194304K'),
+                '1=16777215T': 'more than all',
+                f'1={PAGE + 1}': (f"'{PAGE + 1}' is no multiple of the page size", f'{PAGE} bytes'),
+                '1=1': 'no multiple', '1=1K': 'no multiple'}.items():
+            self.refused(tree, '-t', arg, says=says)
+            self.refused(tree, '-t', '0=2M', '-p', 'local', '-t', arg, says=says)
+        self.assertEqual(['auto\n'] * 4, [tree.target(nid) for nid in tree.nodes])
+        self.assertEqual('[balance] local\n', tree.read('sys/kernel/mm/balloon/policy'))
+
+    def test_bad_choices(self):
+        tree = self.tree()
+        for name in 'interleave', '', 'bal', '[balance]', 'balance local', 'local ':
+            self.refused(tree, '-p', name, says='unknown; allowed are: balance, local')
+        self.refused(tree, '--refill', 'on', says='allowed are: off, credit, exchange, oom')
+        tree.write('sys/kernel/mm/balloon/policy', GONE)
+        self.refused(tree, '-p', 'local', says='policy: No such file')
+
+    def test_not_permitted(self):
+        tree = self.tree()
+        for path, args in (('kernel/mm/balloon/policy', ['-p', 'local']),
+                           ('kernel/mm/balloon/refill', ['--refill', 'off']),
+                           ('devices/system/node/node1/balloon/target', ['-t', '1=auto'])):
+            os.chmod(os.path.join(tree.root, 'sys', path), 0o444)
+            self.refused(tree, *args, says=(path, 'only root may write it: Permission denied'),
+                         **self.not_root())
+
+    def test_refused_by_the_kernel(self):
+        tree = self.tree()
+        path = os.path.join(tree.root, 'sys/devices/system/node/node1/balloon/target')
+        os.remove(path)
+        os.symlink('/proc/self/oom_score_adj', path)    # EINVAL above 1000
+        self.refused(tree, '-t', '1=1G', says=('the kernel refuses it', 'Invalid argument'))
+        os.remove(path)
+        os.symlink('/dev/full', path)
+        self.refused(tree, '-t', '1=1G', says='No space left')
+        os.remove(path)
+        self.refused(tree, '-t', '1=1G', says='No such file')
+
+    def test_options(self):
+        tree = self.tree()
+        for args, says in ((['-w'], 'requires an argument'), (['-x'], 'invalid option'),
+                           (['--wat'], '--watch'), (['-t'], 'requires an argument')):
+            done = self.run_tool(tree, *args)
+            self.assertEqual((1, says in done.stderr or args == ['--wat']),
+                             (done.returncode, True), done.stderr)
+        self.refused(tree, 'node0', says='node0: unexpected')
+        for seconds in '0', '-1', 'x', '', '1x', 'nan', 'inf', '1e9', '1 ':
+            self.refused(tree, '-w', seconds, says='not a number of seconds')
+        self.refused(None, '--root', os.path.join(tree.root, 'none'), says='No such file')
+        self.refused(None, '--root', os.path.join(tree.root, 'proc/meminfo'), says='Not a directory')
+        self.assertRegex(self.good(None, '-V'), r'^balloonstat \d')
+        self.assertIn('--refill MODE', self.good(None, '-h'))
+
+
+class Watched(Case):
+    def start(self, tree, *args, **how):
+        return subprocess.Popen([os.path.join(built, 'balloonstat'), '--root', tree.root, *args],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
+
+    def end(self, tool, sig=signal.SIGINT):
+        tool.send_signal(sig)
+        rest, errors = tool.communicate(timeout=10)
+        self.assertEqual((0, ''), (tool.returncode, errors))
+        return rest
+
+    def table(self, tool, last='Target'):
+        """The next lines, up to row LAST."""
+        lines = ['']
+        while not lines[-1].startswith(last):
+            lines.append(tool.stdout.readline())
+            self.assertTrue(lines[-1], 'balloonstat ended')
+        return ''.join(lines)
+
+    def test_plain(self):
+        for sig in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+            tool = self.start(self.tree(), '-w', '0.05')
+            text = ''.join(self.table(tool) for _ in range(3)) + self.end(tool, sig)
+            self.assertGreater(text.count('Policy balance'), 2)
+            self.assertEqual(text.count('Policy balance'), text.count('\nTarget '))
+            self.assertNotIn('\033', text)
+
+    def test_json_and_rates(self):
+        tree = self.tree()
+        tool = self.start(tree, '-j', '-d', '-w', '0.5')
+        first = json.loads(tool.stdout.readline())
+        self.assertIsNone(first['nodes'][0]['rates']['refill'])
+        tree.stat(0, refill=1000, split=10)
+        tree.stat(1, refill=500)
+        said = json.loads(tool.stdout.readline())
+        took = said['time'] - first['time']
+        self.assertAlmostEqual(1000 / took, said['nodes'][0]['rates']['refill'], delta=50 / took)
+        self.assertAlmostEqual(10 / took, said['nodes'][0]['rates']['split'], delta=1 / took)
+        self.assertEqual(0, said['nodes'][2]['rates']['refill'])
+        self.assertAlmostEqual(1500 / took, said['total']['rates']['refill'], delta=75 / took)
+        self.end(tool)
+
+    def test_rates_of_nodes_that_come_and_go(self):
+        tree = self.tree()
+        tool = self.start(tree, '-j', '-d', '-w', '0.5')
+        tool.stdout.readline()
+        shutil.rmtree(os.path.join(tree.root, 'sys/devices/system/node/node1'))
+        tree.node(7, 1024, 512, 256, 768)
+        said = json.loads(tool.stdout.readline())
+        self.assertEqual([0, 2, 3, 7], [node['node'] for node in said['nodes']])
+        self.assertIsNone(said['nodes'][3]['rates']['refill'])
+        self.assertIsNone(said['total']['rates']['refill'])
+        said = json.loads(tool.stdout.readline())
+        self.assertEqual(0, said['total']['rates']['refill'])
+        self.end(tool)
+
+    def test_plain_rates(self):
+        tree = self.tree(nodes=(0, 1))
+        tool = self.start(tree, '-d')       # every second
+        self.assertEqual(['-'] * 3, self.rows(self.table(tool, 'split'))['migrate'])
+        tree.stat(1, migrate=4000)
+        rates = [float(cell) for cell in self.rows(self.table(tool, 'split'))['migrate']]
+        self.end(tool)
+        self.assertEqual(0, rates[0])
+        self.assertAlmostEqual(4000, rates[1], delta=1000)
+        self.assertEqual(rates[1], rates[2])
+
+    def test_target_and_watch(self):
+        tool = self.start(self.tree(), '-t', '3=2M', '-w', '9')
+        self.assertEqual('2.00', self.rows(self.table(tool))['Target'][3])
+        self.end(tool)
+
+    def test_reader_ends(self):
+        tool = self.start(self.tree(), '-w', '0.05')
+        tool.stdout.readline()
+        tool.stdout.close()
+        self.assertEqual(-signal.SIGPIPE, tool.wait(timeout=10))
+        tool.stderr.close()
+
+
+class Terminal(Case):
+    """Under a pty, which is the tool's controlling terminal: keys become signals."""
+
+    def start(self, tree, *args, rows=60, columns=80, term='xterm'):
+        self.keys, tty = pty.openpty()
+        self.addCleanup(os.close, self.keys)
+        self.resize(rows, columns)
+        # The first terminal that the leader of a session opens becomes its own.
+        self.tool = subprocess.Popen(['sh', '-c', 'exec "$@" < "$0" > "$0" 2>&1', os.ttyname(tty),
+                                      os.path.join(built, 'balloonstat'), '--root', tree.root, *args],
+                                     start_new_session=True, env={'TERM': term, 'PATH': '/bin'})
+        self.tty = tty
+        self.addCleanup(os.close, tty)
+        self.seen = ''
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.keys, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
+
+    def press(self, key):
+        os.write(self.keys, key)
+
+    def look(self, until=None):
+        """What has come since the last look, and what comes up to UNTIL, a pattern, or to the end
+        of the tool. Its first terminal is kept open here, so that nothing gets lost."""
+        limit = time.monotonic() + 20
+        text = ''
+        while not (until and re.search(until, text)):
+            ending = self.tool.poll() is not None
+            self.assertLess(time.monotonic(), limit, repr(text))
+            if select.select([self.keys], [], [], 0.1)[0]:
+                text += os.read(self.keys, 65536).decode().replace('\r\n', '\n')
+            elif ending:
+                break
+        self.seen += text
+        return text
+
+    def once(self, tree, status=0, **terminal):
+        self.start(tree, **terminal)
+        text = self.look()
+        self.assertEqual(status, self.tool.wait())
+        return text
+
+    def frame(self, what='.'):
+        """The next whole frame in which WHAT is found."""
+        return re.search(rf'\033\[H([^\0]*?{what}[^\0]*?)\033\[J',
+                         self.look(rf'\033\[H((?!\033\[J)[^\0])*?{what}[^\0]*?\033\[J'))[1]
+
+    def ended(self, status=0):
+        self.press(b'\x03')
+        text = self.look()
+        self.assertEqual(status, self.tool.wait())
+        return text
+
+    def test_once_with_bars(self):
+        text = self.once(self.tree())
+        self.assertNotIn('\033', text)
+        bars = re.findall(r'^Node (\d) +\[(#*)(=*)(\.*)\]$', text, re.M)
+        self.assertEqual(['0', '1', '2', '3'], [bar[0] for bar in bars])
+        # 256 of 1024 are in use, 256 in the balloon, 512 free; 79 columns less name and brackets.
+        for bar in bars:
+            self.assertEqual((17, 17, 33), tuple(len(part) for part in bar[1:]), text)
+        self.assertIn('# used  = balloon  . free', text)
+
+    def test_bars_with_the_balloon_in_memtotal(self):
+        self.assertRegex(self.once(self.tree(nodes=(0,), managed=True)), r'\[#{17}={17}\.{33}\]')
+
+    def test_bars_of_odd_nodes(self):
+        tree = self.tree(nodes=(0, 5))
+        tree.node(9, 0, 0, 0, 0)
+        tree.balloon(5, 'nr_pages', 'x')
+        self.assertRegex(self.once(tree, status=1), r'Node 5 +\[unknown +\]\nNode 9 +\[no memory +\]')
+
+    def test_bar_without_nodes(self):
+        self.assertRegex(self.once(self.tree(nodes=())), r'Total +\[#{17}={17}\.{33}\]')
+
+    def test_wraps(self):
+        for columns in 1, 20, 40, 80, 133:
+            text = self.once(self.tree(nodes=range(10)), columns=columns)
+            rows = self.rows(text)
+            self.assertEqual([f'Node {nid}' for nid in range(10)] + ['Total'], rows['head'])
+            self.assertEqual(['256.00'] * 10 + ['2560.00'], rows['Balloon'])
+            if columns >= 40:
+                for line in text.splitlines()[1:]:
+                    self.assertLessEqual(len(line), columns, text)
+            self.assertEqual(10, len(re.findall(r'^Node \d +\[', text, re.M)))
+
+    def test_in_place_until_ctrl_c(self):
+        tree = self.tree()
+        self.start(tree, '-w', '0.1')
+        self.look(r'(\033\[H[^\0]*){4}')
+        self.assertIn('\033[?25l', self.seen)
+        tree.balloon(0, 'target', 512)
+        self.look(f'Target  .* {512 * PAGE / MIB:.2f}')
+        self.ended()
+        self.assertEqual(self.seen.count('\033[H'), self.seen.count('Policy balance'))
+        self.assertEqual(1, self.seen.count('\033[?25h'))
+        self.assertTrue(self.seen.endswith('\n\033[?25h'), repr(self.seen[-99:]))
+
+    def test_too_low_a_terminal(self):
+        self.start(self.tree(), '-w', '0.2', rows=6)
+        frame = self.frame()
+        self.assertEqual(5, frame.count('\n'))
+        self.assertTrue(frame.endswith('\n...\033[K'), repr(frame))
+        self.resize(60, 200)
+        frame = self.frame('free')
+        self.assertNotIn('...\033', frame)
+        self.assertRegex(frame, r'\[[#=.]{187}\]')
+        self.ended()
+
+    def test_suspended(self):
+        self.start(self.tree(), '-w', '0.1')
+        self.frame()
+        # The terminal's own signal would be dropped: nobody else is in this session.
+        os.kill(self.tool.pid, signal.SIGTSTP)
+        self.look(r'\033\[\?25h')
+        time.sleep(0.3)
+        self.assertEqual([], select.select([self.keys], [], [], 0)[0])
+        os.kill(self.tool.pid, signal.SIGCONT)
+        self.look(r'\033\[\?25l\033\[H')
+        self.ended()
+
+    def test_not_drawn(self):
+        for args, term in (['-w', '0.1'], 'dumb'), (['-j', '-w', '0.1'], 'xterm'):
+            self.start(self.tree(), *args, term=term)
+            self.look('(?i)(policy[^\0]*){2}')
+            self.ended()
+            self.assertNotIn('\033', self.seen)
+
+    def test_garbage_in_place(self):
+        tree = self.tree()
+        tree.balloon(0, 'nr_pages', 'x')
+        self.start(tree, '-w', '0.1')
+        self.frame()
+        self.assertIn('something could not be read', self.ended(status=1))
+
+
+class Installed(Case):
+    def test_install(self):
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(MAKE + [f'OUTPUT={built}', f'DESTDIR={folder}', 'PREFIX=/usr', 'install'],
+                           check=True, env={'PATH': os.environ['PATH']})
+            for path in ('bin/balloonstat', 'share/man/man8/balloonstat.8',
+                         'share/bash-completion/completions/balloonstat'):
+                self.assertTrue(os.path.exists(os.path.join(folder, 'usr', path)), path)
+
+    def test_manual(self):
+        """The page and --help tell of the same options; man finds nothing wrong."""
+        with open(os.path.join(TOP, 'tools/mm/balloonstat.8')) as file:
+            page = file.read().replace('\\-', '-')
+        for option in re.findall(r'--[a-z]+', self.good(None, '--help')):
+            self.assertIn(option, page)
+        if not shutil.which('groff'):
+            self.skipTest('there is no groff')
+        said = subprocess.run(['groff', '-man', '-ww', '-z', os.path.join(TOP, 'tools/mm/balloonstat.8')],
+                              text=True, stderr=subprocess.PIPE)
+        self.assertEqual((0, ''), (said.returncode, said.stderr))
+
+    def complete(self, tree, *words):
+        script = ('source "$1"; shift; COMP_WORDS=(balloonstat "$@"); COMP_CWORD=$#; _balloonstat;'
+                  'echo "${COMPREPLY[@]}"')
+        return subprocess.run(['bash', '-c', script, 'bash',
+                               os.path.join(TOP, 'tools/mm/balloonstat.bash-completion'),
+                               '--root', tree.root, *words],
+                              text=True, check=True, stdout=subprocess.PIPE).stdout.split()
+
+    def test_completion(self):
+        tree = self.tree(nodes=(0, 5))
+        self.assertEqual(['0=', '5='], self.complete(tree, '-t', ''))
+        self.assertEqual(['auto'], self.complete(tree, '-t', '5', '=', 'a'))
+        self.assertEqual(['auto'], self.complete(tree, '-t', '5', '='))
+        self.assertEqual(['local'], self.complete(tree, '-p', 'l'))
+        self.assertEqual(['balance', 'local'], self.complete(tree, '--policy', ''))
+        self.assertEqual(['off', 'oom'], self.complete(tree, '--refill', 'o'))
+        self.assertEqual(['--refill', '--root'], self.complete(tree, '--r'))
+
+
+if __name__ == '__main__':
+    unittest.main()
