@@ -30,7 +30,7 @@ NODES = 4
 SIZE = 512          # MiB of each
 REUSED = 1024       # MiB that are inflated, deflated and used at last
 LOAD = 400          # MiB that the program has at most
-STEPS = 24          # of the program in a round
+STEPS = 12          # of the program in a round
 MOST = 0.6          # of memory, for the host
 HALF = 10           # rounds from one measurement to the next
 QUIET = 'virtio_balloon.free_page_reporting=0'
@@ -142,18 +142,31 @@ def main():
     parser.add_argument('--rounds', type=int, default=1000, help='targets (default 1000)')
     parser.add_argument('--seed', type=int, default=1, help='of the targets (default 1)')
     parser.add_argument('--jobs', type=int, default=2, help='guests at a time (default 2)')
+    parser.add_argument('--resume', action='store_true',
+                        help='run only the guests that an interrupted run did not come to')
     options = parser.parse_args()
     if options.rounds < HALF:
         parser.error(f'--rounds {options.rounds}: {HALF} at least')
     out = os.path.join(BUILD, 'bench')
     os.makedirs(out, exist_ok=True)
-    accel = accelerator()
+    settings = {'rounds': options.rounds, 'seed': options.seed, 'accelerator': accelerator()}
+    report = {**settings, 'guests': {}}
+    path = os.path.join(out, 'churn.json')
+    if options.resume and os.path.exists(path):
+        with open(path) as file:
+            before = json.load(file)
+        if {key: before[key] for key in settings} == settings:
+            report = before
+
+    def run(name):
+        report['guests'][name] = churn(name, options.rounds, options.seed)
+        # Each takes long: what is done is kept.
+        with open(path, 'w') as file:
+            json.dump(report, file, indent=1)
+
     with ThreadPoolExecutor(options.jobs) as pool:
-        results = dict(zip(GUESTS, pool.map(lambda name: churn(name, options.rounds, options.seed),
-                                            GUESTS)))
-    with open(os.path.join(out, 'churn.json'), 'w') as file:
-        json.dump({'rounds': options.rounds, 'seed': options.seed, 'accelerator': accel,
-                   'guests': results}, file, indent=1)
+        list(pool.map(run, [name for name in GUESTS if name not in report['guests']]))
+    results = report['guests']
     chart(os.path.join(out, 'churn.svg'), options.rounds, results)
 
     reference = results['half']['shares']
