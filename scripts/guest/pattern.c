@@ -229,7 +229,8 @@ static void churn(void)
 
 static void die_usage(void)
 {
-	fprintf(stderr, "usage: pattern MIB [--node N | --interleave] [--seed S] [--churn [--steps N]]\n");
+	fprintf(stderr, "usage: pattern MIB [--node N | --interleave] [--seed S] "
+			"[--churn [--steps N]]\n");
 	exit(2);
 }
 
