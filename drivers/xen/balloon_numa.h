@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _DRIVERS_XEN_BALLOON_NUMA_H
+#define _DRIVERS_XEN_BALLOON_NUMA_H
+
+#include <linux/types.h>
+
+#ifdef CONFIG_XEN_BALLOON
+int xen_numa_balloon_init(void);
+bool xen_numa_balloon_active(void);
+void xen_numa_balloon_set_target(unsigned long pages);
+#else
+static inline int xen_numa_balloon_init(void)
+{
+	return 0;
+}
+
+static inline bool xen_numa_balloon_active(void)
+{
+	return false;
+}
+
+static inline void xen_numa_balloon_set_target(unsigned long pages) { }
+#endif
+
+/* balloon.c */
+void xen_balloon_core_holds(unsigned long pages);
+
+#endif /* _DRIVERS_XEN_BALLOON_NUMA_H */
