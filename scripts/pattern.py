@@ -31,16 +31,16 @@ class Pattern:
         return self._tell('TERM')
 
     def _tell(self, signal):
-        count = int(self.guest.sh(f'wc -l < {self.log}'))
-        self.guest.sh(f'kill -{signal} {self.pid}')
-        return self._lines(count + 1)
+        return self._lines(self.said + 1, f'kill -{signal} {self.pid};')
 
-    def _lines(self, count):
+    def _lines(self, count, first=''):
         """Waits until the program has said so many lines; returns the last one's figure."""
+        self.said = count
         # A guest that is short of memory may fail to run even 'wc': that is no answer.
-        self.guest.sh(f'while kill -0 {self.pid} 2>/dev/null; do n=$(wc -l < {self.log});'
-                      f'  [ "${{n:-0}}" -ge {count} ] && break; sleep 0.1; done', self.timeout)
-        lines = self.guest.sh(f'cat {self.log}').splitlines()
+        lines = self.guest.sh(f'{first} while kill -0 {self.pid} 2>/dev/null; do'
+                              f'  n=$(wc -l < {self.log});'
+                              f'  [ "${{n:-0}}" -ge {count} ] && break; sleep 0.1; done;'
+                              f' cat {self.log}', self.timeout).splitlines()
         words = lines[count - 1].split() if len(lines) >= count else []
         if len(words) != 3 or words[1] not in ('filled', 'ok'):
             raise GuestError('\n'.join(lines) or 'the pattern program ended without a word')

@@ -129,8 +129,7 @@ class Xen(Guest):
 
     def node_pages(self):
         """Pages per physical node of each domain, as Xen counts them: {domid: [pages, ...]}."""
-        self.sh('xl dmesg -c > /dev/null; xl debug-keys u')
-        text = self.sh('xl dmesg')
+        text = self.sh("xl debug-keys u; xl dmesg -c").rpartition("'u' pressed")[2]
         found = {}
         for line in text.splitlines():
             domain = re.search(r'\b(?:Domain |d)(\d+) \(total: (\d+)\)', line)
@@ -199,12 +198,11 @@ class Domain:
         path = f'/guest/{self.name}.cfg'
         coded = base64.b64encode(self.description().encode()).decode()
         self.xen.sh(f'echo {coded} | base64 -d > {path}')
-        status, output = self.xen.status(f'LD_PRELOAD=/lib/vnuma_shim.so xl create {path}', 120)
-        if status:
-            raise GuestError(self.xen._report(f'xl create ended with status {status}:\n{output}'))
+        self.xen.sh(f'LD_PRELOAD=/lib/vnuma_shim.so xl create {path}', 180)
         self.domid = int(self.xen.sh(f'xl domid {self.name}'))
-        self.tty = self.xen.sh('for i in 1 2 3 4 5 6 7 8 9; do xenstore-read '
-                               f'/local/domain/{self.domid}/console/tty && break; sleep 1; done'
+        # xenconsoled makes both when it has seen the guest.
+        self.tty = self.xen.sh(f'while [ ! -e {self.console_path} ] || ! xenstore-read '
+                               f'/local/domain/{self.domid}/console/tty; do sleep 0.1; done'
                                ).strip()
         self._await('agent', '0', self.boot_timeout)
         self.full = sum(self.pages())
@@ -251,28 +249,28 @@ class Domain:
         """Runs a shell command in the guest; returns its exit status and output."""
         name = f'{next(self._ids)}'
         coded = base64.b64encode(command.encode()).decode()
-        self.xen.sh(f'stat -c %s {self.console_path} > /run/{self.name}.at; '
-                    f'echo {name} {int(timeout + 1)} {coded} > {self.tty}')
-        answer = self._await(name, f'$(cat /run/{self.name}.at)', timeout + 30, command)
+        ask = (f'stat -c %s {self.console_path} > /run/{self.name}.at; '
+               f'echo {name} {int(timeout + 1)} {coded} > {self.tty}; ')
+        answer = self._await(name, f'$(cat /run/{self.name}.at)', timeout + 30, ask, command)
         status, _, output = answer.partition('\n')
         return int(status), output
 
-    def _await(self, word, offset, timeout, command=None):
+    def _await(self, word, offset, timeout, first='', command='the boot'):
         """Waits for the agent's line that begins with WORD; returns what follows that in its
-        line, then, in lines of its own, what the console said from OFFSET up to there."""
+        line, then, in lines of its own, what the console said from OFFSET up to there. Has dom0
+        run FIRST, then: each command takes long there."""
         deadline = time.monotonic() + timeout
         while True:
             status, output = self.xen.status(
-                f'while [ ! -e {self.console_path} ]; do sleep 1; done; '
-                f'await {self.console_path} {offset} {word} 5')
+                f'{first}await {self.console_path} {offset} {word} 15')
             if status == 0:
                 return output
             if status != 3:
                 raise GuestError(self._report(f'dom0 cannot listen: {output}'))
             self._check_alive()
             if time.monotonic() > deadline:
-                raise GuestError(self._report(f'{command!r}: no answer' if command
-                                              else f'no boot within {timeout} s'))
+                raise GuestError(self._report(f'{command!r}: no answer in {timeout} s'))
+            first = ''
 
     def _check_alive(self):
         """Tells a guest that is dead from one that QEMU killed."""
