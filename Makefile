@@ -10,7 +10,7 @@ options := $(if $(NODES),--nodes '$(NODES)') $(if $(SIZE),--size '$(SIZE)') \
 
 .PHONY: help
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 .PHONY: deps
 deps: ## install the Debian packages that all of this needs
@@ -51,6 +51,12 @@ test: debug kernel ## run all tests
 	@scripts/initramfs.sh debug
 	@scripts/initramfs.sh release
 	@scripts/test.py $(ARGS)
+
+.PHONY: test-xen
+test-xen: kernel vanilla ## tests under a real Xen; FLAVOUR=vanilla runs them on the unpatched kernel
+	@scripts/xen-root.sh
+	@scripts/initramfs.sh xen
+	@scripts/xen_tests.py $(ARGS)
 
 .PHONY: bench
 bench: kernel vanilla ## measure side by side with the unpatched kernel, into build/bench

@@ -119,7 +119,7 @@ class Xen(Guest):
         replace('-cpu', 'qemu64,+svm,+npt')
         replace('-kernel', os.path.join(XEN, 'xen'))
         replace('-append', 'console=com1 com1=115200 conring_size=256k numa=on noreboot '
-                f'bootscrub=0 dom0_mem={self.dom0_mib}M,max:{self.dom0_mib}M '
+                f'bootscrub=0 guest_loglvl=all dom0_mem={self.dom0_mib}M,max:{self.dom0_mib}M '
                 f'dom0_max_vcpus={len(sum(self.cpus, []))} {self.xen_append}')
         # QEMU splits at commas, then at the first blank: paths relative to here have neither.
         arguments = f'console=hvc0 earlyprintk=xen panic=-1 {QUICK} {self.append}'.replace(',', ',,')
@@ -274,8 +274,9 @@ class Domain:
 
     def _check_alive(self):
         """Tells a guest that is dead from one that QEMU killed."""
-        state = self.xen.sh(f'xl list {self.domid} || true').split()[-2:-1]
-        if state and not set('scd') & set(state[0]):
+        listed = self.xen.status(f'xl list {self.domid}')[1]
+        state = re.search(rf' {self.domid} +\d+ +\d+\s+([-a-z]{{6}})', listed)
+        if state and not set('scd') & set(state[1]):    # shut down, crashed, dying
             return
         said = self.said()
         dump = re.search(rf'd{self.domid}v\d+ Triple fault(.*)', self.xen.console(), re.S)
@@ -288,7 +289,7 @@ class Domain:
             if (not said and flags and fault and not int(flags[1], 16) & 0x200 and
                     not int(fault[1], 16)):
                 raise Flaky(self._report('triple fault before its first word'), sure=False)
-        raise (GuestError if said else NoStart)(self._report(f'it is dead (xl says {state})'))
+        raise (GuestError if said else NoStart)(self._report('it is dead: ' + (state[1] if state else listed.strip())))
 
     def said(self):
         """All that its console has said."""
