@@ -51,10 +51,21 @@ static unsigned char refusals[MAX_NUMNODES];
 
 static bool active;
 
+/**
+ * xen_numa_balloon_vnode - what Xen calls a node
+ * @nid: the node
+ *
+ * Return: its ACPI proximity domain; negative where it has none.
+ */
+int xen_numa_balloon_vnode(int nid)
+{
+	return IS_ENABLED(CONFIG_ACPI_NUMA) ? node_to_pxm(nid) : NUMA_NO_NODE;
+}
+
 /* Which node of the host memory of one of ours should come from. */
 static unsigned int mem_flags(int nid, bool exact)
 {
-	int vnode = IS_ENABLED(CONFIG_ACPI_NUMA) ? node_to_pxm(nid) : NUMA_NO_NODE;
+	int vnode = xen_numa_balloon_vnode(nid);
 
 	if (!xen_feature(XENFEAT_memory_op_vnode_supported) || vnode < 0 || vnode > MEMF_NODE_MAX)
 		return 0;
@@ -179,6 +190,8 @@ static long deflate_nowait(struct balloon *b, const struct balloon_extent *ext, 
 static void update(struct balloon *b, unsigned long pages, bool busy)
 {
 	xen_balloon_core_holds(pages);
+	if (!busy)
+		xen_numa_balloon_publish();
 }
 
 static const struct balloon_ops ops = {

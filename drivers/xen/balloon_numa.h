@@ -8,6 +8,10 @@
 int xen_numa_balloon_init(void);
 bool xen_numa_balloon_active(void);
 void xen_numa_balloon_set_target(unsigned long pages);
+int xen_numa_balloon_vnode(int nid);
+/* balloon_nodes.c */
+void xen_numa_balloon_publish(void);
+void xen_numa_balloon_watch(void);
 #else
 static inline int xen_numa_balloon_init(void)
 {

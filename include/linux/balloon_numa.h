@@ -9,6 +9,7 @@
 #define _LINUX_BALLOON_NUMA_H
 
 #include <linux/bits.h>
+#include <linux/limits.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/mmzone.h>
@@ -22,6 +23,9 @@
  */
 #define BALLOON_SUPERFRAME_ORDER	MIN(ilog2(SZ_2M) - PAGE_SHIFT, MAX_PAGE_ORDER)
 #define BALLOON_SUPERFRAME_PAGES	BIT(BALLOON_SUPERFRAME_ORDER)
+
+/* No target of its own: the node takes its share of what the host asks. */
+#define BALLOON_TARGET_AUTO		ULONG_MAX
 
 struct balloon;
 struct task_struct;
@@ -129,6 +133,9 @@ struct balloon {
 int balloon_register(struct balloon *b);
 void balloon_unregister(struct balloon *b);
 void balloon_set_target(struct balloon *b, unsigned long pages);
+int balloon_set_node_target(int nid, unsigned long pages);
+unsigned long balloon_node_count(int nid, unsigned long *superframes,
+				 unsigned long *partial, unsigned long *foreign);
 void balloon_suspend(struct balloon *b);
 void balloon_resume(struct balloon *b);
 int balloon_lend(struct balloon *b, struct page **pages, unsigned int nr);

@@ -584,6 +584,47 @@ void balloon_set_target(struct balloon *b, unsigned long pages)
 }
 EXPORT_SYMBOL_GPL(balloon_set_target);
 
+/**
+ * balloon_set_node_target - how much to inflate on behalf of a node
+ * @nid: the node
+ * @pages: base pages of the host's target, or BALLOON_TARGET_AUTO
+ *
+ * For hosts that have targets for nodes; the users' file does the same.
+ *
+ * Context: may sleep and allocate; not from the backend's operations.
+ * Return: 0; -ENODEV where there is no such node; -EINVAL if @pages is more than
+ * all nodes have; -ENOMEM.
+ */
+int balloon_set_node_target(int nid, unsigned long pages)
+{
+	unsigned long present = 0, *held;
+	struct balloon_node *bn;
+	int node;
+
+	if (nid < 0 || nid >= MAX_NUMNODES || !node_online(nid))
+		return -ENODEV;
+	bn = READ_ONCE(balloon_nodes[nid]);
+	if (!bn)
+		return -ENODEV;
+	for_each_online_node(node)
+		present += NODE_DATA(node)->node_present_pages;
+	if (pages != BALLOON_TARGET_AUTO && pages > present)
+		return -EINVAL;
+
+	/* Kept once it is there; two writers may race to be the first. */
+	if (!READ_ONCE(bn->held)) {
+		held = kcalloc(nr_node_ids, sizeof(*held), GFP_KERNEL);
+		if (!held)
+			return -ENOMEM;
+		if (cmpxchg(&bn->held, NULL, held))
+			kfree(held);
+	}
+	WRITE_ONCE(bn->target, pages);
+	balloon_replan();
+	return 0;
+}
+EXPORT_SYMBOL_GPL(balloon_set_node_target);
+
 /* One batch of one node, of superframes or base pages. Base pages done. */
 static unsigned long deflate_batch(struct balloon *b, int nid, unsigned int order,
 				   struct balloon_extent *ext, unsigned int nr)

@@ -30,8 +30,6 @@
 #define SUPERFRAME_ORDER	BALLOON_SUPERFRAME_ORDER
 #define SUPERFRAME_PAGES	BALLOON_SUPERFRAME_PAGES
 
-/* The node's target was not set: it takes its share of what the host asks. */
-#define BALLOON_TARGET_AUTO	ULONG_MAX
 /* The origin of pages that were not inflated on behalf of a node's target. */
 #define BALLOON_NO_ORIGIN	NUMA_NO_NODE
 
@@ -246,8 +244,6 @@ int balloon_rings_update(void);
 extern struct balloon_node *balloon_nodes[MAX_NUMNODES];
 struct balloon_node *balloon_node_add(int nid);
 struct balloon_zone *balloon_page_bz(const struct page *page);
-unsigned long balloon_node_count(int nid, unsigned long *superframes,
-				 unsigned long *partial, unsigned long *foreign);
 unsigned long balloon_total(void);
 long balloon_kept(void);
 unsigned long balloon_reserve_credit(unsigned long goal, unsigned long want,

@@ -2,6 +2,7 @@
 /*
  * Per-zone queues and per-node accounting of ballooned pages.
  */
+#include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/vmstat.h>
@@ -99,6 +100,7 @@ unsigned long balloon_node_count(int nid, unsigned long *superframes,
 		*foreign = f;
 	return s * SUPERFRAME_PAGES + p + f;
 }
+EXPORT_SYMBOL_GPL(balloon_node_count);
 
 /**
  * balloon_total - base pages that the registered balloon holds, lent ones included

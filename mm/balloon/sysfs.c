@@ -96,25 +96,13 @@ static ssize_t target_show(struct device *dev, struct device_attribute *attr, ch
 static ssize_t target_store(struct device *dev, struct device_attribute *attr,
 			    const char *buf, size_t len)
 {
-	struct balloon_node *bn = balloon_nodes[dev->id];
-	unsigned long target, *held;
+	unsigned long target;
 	int err;
 
 	err = balloon_parse_target(buf, present_pages(), &target);
-	if (err)
-		return err;
-
-	/* Kept once it is there; two writers may race to be the first. */
-	if (!READ_ONCE(bn->held)) {
-		held = kcalloc(nr_node_ids, sizeof(*held), GFP_KERNEL);
-		if (!held)
-			return -ENOMEM;
-		if (cmpxchg(&bn->held, NULL, held))
-			kfree(held);
-	}
-	WRITE_ONCE(bn->target, target);
-	balloon_replan();
-	return len;
+	if (!err)
+		err = balloon_set_node_target(dev->id, target);
+	return err ? err : len;
 }
 static DEVICE_ATTR_RW(target);
 

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the toolstack and mm/balloon say to each other about nodes, in xenstore,
+ * under the guest's own path:
+ *
+ *	memory/node/VNODE/target	KiB that the host leaves to that node, as far
+ *					as memory/target allows; absent: the node
+ *					takes its share
+ *	data/balloon/feature-node-target	1: this guest takes such targets
+ *	data/balloon/node/VNODE/total		KiB that the node has, ballooned or not
+ *	data/balloon/node/VNODE/balloon		KiB of it that Xen has got
+ *	data/balloon/node/VNODE/superframes	whole 2M among them
+ *
+ * A virtual node's number is its ACPI proximity domain.
+ */
+#define pr_fmt(fmt) "xen:balloon: " fmt
+
+#include <linux/balloon_numa.h>
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include <xen/xenbus.h>
+
+#include "balloon_numa.h"
+
+#define KIB(pages)	((unsigned long long)(pages) << (PAGE_SHIFT - 10))
+
+static void publish(struct work_struct *work)
+{
+	unsigned long superframes, pages;
+	char path[48];
+	int nid, vnode;
+
+	for_each_online_node(nid) {
+		vnode = xen_numa_balloon_vnode(nid);
+		if (vnode < 0)
+			continue;
+		pages = balloon_node_count(nid, &superframes, NULL, NULL);
+		snprintf(path, sizeof(path), "data/balloon/node/%d", vnode);
+		xenbus_printf(XBT_NIL, path, "total", "%llu",
+			      KIB(NODE_DATA(nid)->node_present_pages));
+		xenbus_printf(XBT_NIL, path, "balloon", "%llu", KIB(pages));
+		xenbus_printf(XBT_NIL, path, "superframes", "%lu", superframes);
+	}
+}
+static DECLARE_WORK(publish_work, publish);
+
+/**
+ * xen_numa_balloon_publish - tell the toolstack what the nodes hold
+ *
+ * Context: any; it is told later.
+ */
+void xen_numa_balloon_publish(void)
+{
+	schedule_work(&publish_work);
+}
+
+/* What the host leaves to a node is what it doesn't want of it. */
+static void read_target(int vnode, int nid)
+{
+	unsigned long present = NODE_DATA(nid)->node_present_pages;
+	unsigned long long kib;
+	char path[32];
+	char *text;
+
+	snprintf(path, sizeof(path), "memory/node/%d", vnode);
+	text = xenbus_read(XBT_NIL, path, "target", NULL);
+	if (IS_ERR(text)) {
+		if (PTR_ERR(text) == -ENOENT)
+			balloon_set_node_target(nid, BALLOON_TARGET_AUTO);
+		return;
+	}
+	if (kstrtoull(text, 10, &kib) || kib > KIB(present)) {
+		pr_warn_ratelimited("%s/target: '%.24s' is no number of KiB from 0 to %llu\n",
+				    path, text, KIB(present));
+	} else {
+		int err = balloon_set_node_target(nid, present - (kib >> (PAGE_SHIFT - 10)));
+
+		if (err)
+			pr_warn_ratelimited("%s/target: error %d\n", path, err);
+	}
+	kfree(text);
+}
+
+static void target_changed(struct xenbus_watch *watch, const char *path, const char *token)
+{
+	int nid, vnode, wanted;
+	bool found = false, one;
+
+	/* When the watch is set, and where a whole folder goes, no node is named. */
+	one = sscanf(path, "memory/node/%d", &wanted) == 1;
+	for_each_online_node(nid) {
+		vnode = xen_numa_balloon_vnode(nid);
+		if (vnode < 0 || (one && vnode != wanted))
+			continue;
+		read_target(vnode, nid);
+		found = true;
+	}
+	if (one && !found)
+		pr_warn_ratelimited("%s: this guest has no such node\n", path);
+}
+
+static struct xenbus_watch target_watch = {
+	.node = "memory/node",
+	.callback = target_changed,
+};
+
+/**
+ * xen_numa_balloon_watch - begin to talk about nodes
+ *
+ * Context: process context, xenstore being there.
+ */
+void xen_numa_balloon_watch(void)
+{
+	if (!xen_numa_balloon_active())
+		return;
+	if (register_xenbus_watch(&target_watch)) {
+		pr_err("no watch on memory/node: its targets are not heard of\n");
+		return;
+	}
+	xenbus_write(XBT_NIL, "data/balloon", "feature-node-target", "1");
+	xen_numa_balloon_publish();
+}

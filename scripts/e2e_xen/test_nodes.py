@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Virtual nodes that the toolstack can tell apart: what xl-node-mem asks for, Xen sees."""
+
+import base64
+import os
+import unittest
+
+from common import FLAVOUR, PAGES_PER_MIB, Pattern, XenTest, afresh, needs_pvh
+from guest import TOP
+
+TOOL = os.path.join(TOP, 'tools', 'xen', 'xl-node-mem')
+SUPERFRAME = 512
+
+
+@unittest.skipIf(FLAVOUR == 'vanilla', 'the unpatched kernel knows no targets of nodes')
+class NodeTargets(XenTest):
+    def tool(self, xen, words):
+        return xen.status(f'xl-node-mem {words} 2>&1', 120)
+
+    def install_tool(self, xen):
+        with open(TOOL, 'rb') as tool:
+            coded = base64.b64encode(tool.read()).decode()
+        xen.sh(f'echo {coded} | base64 -d > /bin/xl-node-mem; chmod +x /bin/xl-node-mem')
+
+    @needs_pvh
+    @afresh
+    def test_one_node_gives(self):
+        xen = self.boot()
+        self.install_tool(xen)
+        domain = self.start(xen)
+        before = domain.pages()
+        top = f'/local/domain/{domain.domid}'
+        status, listing = self.tool(xen, domain.name)
+        self.assertEqual(status, 0, listing)
+        self.tell('\n' + listing)
+        pattern = Pattern(domain, 48, '--interleave')
+
+        # Node 1 has to do with 48 MiB less, and all of it is taken there.
+        status, said = self.tool(xen, f'{domain.name} 1 80')
+        self.assertEqual(status, 0, said)
+        down = domain.mem_set(208)
+        self.tell(f'pages per physical node: {before}, then {down}')
+        taken = [b - a for b, a in zip(before, down)]
+        self.assertEqual(sum(taken), 48 * PAGES_PER_MIB)
+        self.assertLessEqual(taken[0], 2 * SUPERFRAME)
+        self.assertEqual(domain.sh('cat /sys/devices/system/node/node*/balloon/nr_pages').split(),
+                         [str(pages) for pages in taken])
+        # It says so to the toolstack.
+        told = xen.sh(f'xenstore-read {top}/data/balloon/node/1/balloon').strip()
+        self.assertEqual(int(told), taken[1] * 4)
+
+        # What is no target is refused with a word, and changes nothing.
+        target = domain.read('/sys/devices/system/node/node1/balloon/target')
+        for value in '', '-5', 'much', '99999999999999999999', str(1 << 30):
+            xen.sh(f"xenstore-write -- {top}/memory/node/1/target '{value}'")
+        xen.sh(f'xenstore-write {top}/memory/node/7/target 1024')
+        self.assertEqual(domain.read('/sys/devices/system/node/node1/balloon/target'), target)
+        self.assertEqual(domain.pages(), down)
+        words = domain.sh('dmesg | grep memory/node')
+        for word in "'-5'", "'much'", 'no such node':
+            self.assertIn(word, words)
+        for words in '1 2000', '7 64', '1 -3', '1 some', '1 3x':
+            status, said = self.tool(xen, f'{domain.name} {words}')
+            self.assertNotEqual(status, 0, words)
+            self.assertTrue(said.startswith('xl-node-mem: '), said)
+
+        # And all of it comes back where it was.
+        self.assertEqual(self.tool(xen, f'{domain.name} 1 auto')[0], 0)
+        self.assertEqual(domain.mem_set(256), before)
+        self.assertEqual(pattern.stop(), 48 << 20)
