@@ -44,6 +44,6 @@ class AnyKernel(XenTest):
 
     @afresh
     def test_down_and_up_of_a_pv_guest(self):
-        # Free to run anywhere, it is not put on one physical node.
-        domain = self.start(self.boot(), type='pv', nodes=[256], config='cpus="all"')
+        # As long as one physical node can have all of it, xl puts it there.
+        domain = self.start(self.boot(nodes=(512, 512)), type='pv', nodes=[448])
         self.down_and_up(domain)

@@ -23,7 +23,7 @@
 typedef int getvnuma_fn(void *, uint32_t, uint32_t *, uint32_t *, uint32_t *,
 			void *, unsigned int *, unsigned int *);
 
-extern void *__libc_calloc(size_t n, size_t size);
+__typeof__(calloc) __libc_calloc;
 
 int xc_domain_getvnuma(void *xch, uint32_t domid, uint32_t *nodes,
 		       uint32_t *ranges, uint32_t *cpus, void *range,
