@@ -46,6 +46,7 @@ static void publish(struct work_struct *work)
 		xenbus_printf(XBT_NIL, path, "superframes", "%lu", superframes);
 	}
 }
+
 static DECLARE_WORK(publish_work, publish);
 
 /**

@@ -8,11 +8,11 @@
  */
 #define pr_fmt(fmt) "xen:balloon: " fmt
 
-#include <linux/acpi.h>
 #include <linux/balloon_numa.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 
+#include <acpi/acpi_numa.h>
 #include <asm/xen/hypercall.h>
 
 #include <xen/balloon.h>
@@ -111,7 +111,7 @@ static bool populate_pages(const struct balloon_extent *ext, unsigned int flags)
 	unsigned long pages = 1UL << ext->order, done = 0, n, i, got;
 
 	do {
-		n = min(pages - done, (unsigned long)FRAMES);
+		n = min_t(unsigned long, pages - done, FRAMES);
 		for (i = 0; i < n; i++)
 			frames[i] = page_to_xen_pfn(pfn_to_page(ext->pfn + done + i));
 		got = memory_op(XENMEM_populate_physmap, frames, n, 0, flags);
@@ -121,7 +121,7 @@ static bool populate_pages(const struct balloon_extent *ext, unsigned int flags)
 		return true;
 
 	while (done) {
-		n = min(done, (unsigned long)FRAMES);
+		n = min_t(unsigned long, done, FRAMES);
 		for (i = 0; i < n; i++)
 			frames[i] = page_to_xen_pfn(pfn_to_page(ext->pfn + done - n + i));
 		got = memory_op(XENMEM_decrease_reservation, frames, n, 0, 0);

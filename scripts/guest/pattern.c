@@ -33,6 +33,8 @@
 
 #define CHUNKS		64
 
+#define USAGE "usage: pattern MIB [--node N | --interleave] [--seed S] [--churn [--steps N]]\n"
+
 struct chunk {
 	uint64_t *words;
 	size_t bytes;
@@ -229,8 +231,7 @@ static void churn(void)
 
 static void die_usage(void)
 {
-	fprintf(stderr, "usage: pattern MIB [--node N | --interleave] [--seed S] "
-			"[--churn [--steps N]]\n");
+	fputs(USAGE, stderr);
 	exit(2);
 }
 
