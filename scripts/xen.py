@@ -83,31 +83,24 @@ class Xen(Guest):
         self.files = {'initramfs': initramfs_of('xen'), **files}
         for guest in guests:
             self.files[f'{guest}.kernel'] = kernel_of(guest)
-        self.ramdisk = None
 
     def _boot(self):
         for path in [os.path.join(XEN, 'xen'), self.initramfs, *self.files.values()]:
             if not os.path.exists(path):
                 raise GuestError(f'{os.path.relpath(path, TOP)} is not there: build it first')
         # The kernel unpacks one archive after the other: dom0 itself need not be packed anew.
-        self.ramdisk = self.ramdisk or tempfile.NamedTemporaryFile(dir=XEN, prefix='ramdisk-')
         with open(self.initramfs, 'rb') as file:
             content = file.read()
         entries = [('guest', None)]
         for name, path in self.files.items():
             with open(path, 'rb') as file:
                 entries.append((f'guest/{name}', file.read()))
-        self.ramdisk.seek(0)
-        self.ramdisk.truncate()
-        self.ramdisk.write(content + bytes(-len(content) % 4) + cpio(entries))
-        self.ramdisk.flush()
-        super()._boot()
-
-    def stop(self):
-        super().stop()
-        if self.ramdisk:
-            self.ramdisk.close()
-            self.ramdisk = None
+        # QEMU reads it when it starts.
+        with tempfile.NamedTemporaryFile(dir=XEN, prefix='ramdisk-') as file:
+            file.write(content + bytes(-len(content) % 4) + cpio(entries))
+            file.flush()
+            self.ramdisk = file.name
+            super()._boot()
 
     def _command(self, agent_fd, qmp_fd):
         words = super()._command(agent_fd, qmp_fd)
@@ -123,7 +116,7 @@ class Xen(Guest):
                 f'dom0_max_vcpus={len(sum(self.cpus, []))} {self.xen_append}')
         # QEMU splits at commas, then at the first blank: paths relative to here have neither.
         arguments = f'console=hvc0 earlyprintk=xen panic=-1 {QUICK} {self.append}'.replace(',', ',,')
-        kernel, ramdisk = map(os.path.relpath, (self.kernel, self.ramdisk.name))
+        kernel, ramdisk = map(os.path.relpath, (self.kernel, self.ramdisk))
         replace('-initrd', f'{kernel} {arguments},{ramdisk}')
         return words
 
