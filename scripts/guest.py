@@ -109,7 +109,7 @@ class Qmp:
         self.events = []
 
     def greet(self):
-        self._message(30)
+        self._message(120)
         self('qmp_capabilities')
 
     def __call__(self, command, timeout=60, **arguments):

@@ -220,7 +220,8 @@ TEST_F_TIMEOUT(exchange, by_cpu, LONG)
 	TH_LOG("%ld of %ld pages local, %ld exchanged, held %ld..%ld of %ld", local,
 	       WANT / PAGE, after.exchanges - before.exchanges, least, most, pages);
 	EXPECT_TRUE(mostly(local, WANT / PAGE, 950));
-	EXPECT_LT((long)(WANT / PAGE) / 2, after.exchanges - before.exchanges);
+	/* Some may be free: the worker empties the lists of the cpus. */
+	EXPECT_LE((long)(WANT / PAGE) / 4, after.exchanges - before.exchanges);
 	EXPECT_EQ(after.refills - before.refills, after.exchanges - before.exchanges);
 	expect_refills(_metadata, &before, &after);
 	/*
