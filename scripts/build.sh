@@ -28,19 +28,22 @@ vanilla)	src=$PRISTINE obj=$BUILD/vanilla/release names="base release" ;;
 release|debug)	src=$LINUX obj=$BUILD/$flavour names="base balloon $flavour" ;;
 kcsan)		src=$LINUX obj=$BUILD/kcsan names="base balloon debug kcsan" ;;
 lint)		src=$LINUX obj=$BUILD/lint names="base balloon debug"
-		targets="W=1e C=2 CF=-Wsparse-error mm/balloon/ drivers/virtio/virtio_balloon.o" ;;
+		targets="W=1e C=2 CF=-Wsparse-error mm/balloon/ drivers/virtio/virtio_balloon.o"
+		targets+=" drivers/xen/balloon_numa.o drivers/xen/balloon_nodes.o" ;;
 numa-off|compaction-off)
 		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		targets="mm/ drivers/virtio/ fs/proc/meminfo.o"
 		[ "$flavour" = numa-off ] ||
 			targets+=" drivers/xen/ drivers/base/node.o drivers/misc/vmw_balloon.o" ;;
+balloon-off)	src=$LINUX obj=$BUILD/$flavour names="base release $flavour"
+		targets="mm/ drivers/base/node.o fs/proc/meminfo.o" ;;
 arm64)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=arm64 cross=aarch64-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o drivers/virtio/virtio_balloon.o" ;;
 ppc64le)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=powerpc cross=powerpc64le-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o arch/powerpc/platforms/pseries/cmm.o" ;;
-*)		die "usage: build.sh vanilla | release | debug | kcsan | lint | numa-off | compaction-off | arm64 | ppc64le" ;;
+*)		die "usage: build.sh vanilla | release | debug | kcsan | lint | numa-off | compaction-off | balloon-off | arm64 | ppc64le" ;;
 esac
 fragments=()
 for name in $names; do

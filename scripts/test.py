@@ -42,6 +42,13 @@ class Tally:
                 self.failures.append(name)
             print(f'{mark:4}  {name}' + (f': {why}' if why else ''), flush=True)
 
+    def finish(self):
+        """Says how it went; returns the exit status."""
+        if self.failures:
+            print('failed: ' + ', '.join(self.failures))
+        print(f'{self.passed} passed, {self.failed} failed, {self.skipped} skipped')
+        return 1 if self.failed or not self.passed else 0
+
     def tap(self, prefix, text):
         """Counts the lines of a TAP or KTAP report that are no suite's own; returns how many."""
         count = 0
@@ -196,10 +203,7 @@ def main():
         jobs += [(test.run, Result(tally)) for test in flatten(suite)]
     run_all(jobs)
 
-    if tally.failures:
-        print('failed: ' + ', '.join(tally.failures))
-    print(f'{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped')
-    return 1 if tally.failed or not tally.passed else 0
+    return tally.finish()
 
 
 if __name__ == '__main__':

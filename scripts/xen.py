@@ -177,15 +177,7 @@ class Domain:
 
     # --- starting and ending ---
 
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(self, *_):
-        self.stop()
+    __enter__, __exit__ = Guest.__enter__, Guest.__exit__
 
     def start(self):
         path = f'/guest/{self.name}.cfg'

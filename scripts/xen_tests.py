@@ -22,10 +22,7 @@ def main():
     suite = loader.loadTestsFromNames(sys.argv[1:]) if sys.argv[1:] else loader.discover(E2E)
     for test in flatten(suite):
         test.run(Result(tally))
-    if tally.failures:
-        print('failed: ' + ', '.join(tally.failures))
-    print(f'{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped')
-    return 1 if tally.failed or not tally.passed else 0
+    return tally.finish()
 
 
 if __name__ == '__main__':

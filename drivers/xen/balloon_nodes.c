@@ -26,6 +26,12 @@
 
 #include "balloon_numa.h"
 
+/* Nodes whose target came from the toolstack: others' are the guest's own. */
+static nodemask_t told;
+
+/* Characters of a bad value that are worth a line in the log. */
+#define SHOWN		24
+
 #define KIB(pages)	((unsigned long long)(pages) << (PAGE_SHIFT - 10))
 
 static void publish(struct work_struct *work)
@@ -70,18 +76,22 @@ static void read_target(int vnode, int nid)
 	snprintf(path, sizeof(path), "memory/node/%d", vnode);
 	text = xenbus_read(XBT_NIL, path, "target", NULL);
 	if (IS_ERR(text)) {
-		if (PTR_ERR(text) == -ENOENT)
+		if (PTR_ERR(text) == -ENOENT && node_isset(nid, told)) {
 			balloon_set_node_target(nid, BALLOON_TARGET_AUTO);
+			node_clear(nid, told);
+		}
 		return;
 	}
 	if (kstrtoull(text, 10, &kib) || kib > KIB(present)) {
-		pr_warn_ratelimited("%s/target: '%.24s' is no number of KiB from 0 to %llu\n",
-				    path, text, KIB(present));
+		pr_warn_ratelimited("%s/target: '%*pE' is no number of KiB from 0 to %llu\n", path,
+				    (int)strnlen(text, SHOWN), text, KIB(present));
 	} else {
 		int err = balloon_set_node_target(nid, present - (kib >> (PAGE_SHIFT - 10)));
 
 		if (err)
 			pr_warn_ratelimited("%s/target: error %d\n", path, err);
+		else
+			node_set(nid, told);
 	}
 	kfree(text);
 }
@@ -91,8 +101,12 @@ static void target_changed(struct xenbus_watch *watch, const char *path, const c
 	int nid, vnode, wanted;
 	bool found = false, one;
 
-	/* When the watch is set, and where a whole folder goes, no node is named. */
+	/* When the watch is set, anew after a resume, and where a whole folder goes. */
 	one = sscanf(path, "memory/node/%d", &wanted) == 1;
+	if (!one) {
+		xenbus_write(XBT_NIL, "data/balloon", "feature-node-target", "1");
+		xen_numa_balloon_publish();
+	}
 	for_each_online_node(nid) {
 		vnode = xen_numa_balloon_vnode(nid);
 		if (vnode < 0 || (one && vnode != wanted))
@@ -118,10 +132,6 @@ void xen_numa_balloon_watch(void)
 {
 	if (!xen_numa_balloon_active())
 		return;
-	if (register_xenbus_watch(&target_watch)) {
+	if (register_xenbus_watch(&target_watch))
 		pr_err("no watch on memory/node: its targets are not heard of\n");
-		return;
-	}
-	xenbus_write(XBT_NIL, "data/balloon", "feature-node-target", "1");
-	xen_numa_balloon_publish();
 }

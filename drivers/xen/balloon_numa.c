@@ -10,7 +10,6 @@
 
 #include <linux/balloon_numa.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
 
 #include <acpi/acpi_numa.h>
 #include <asm/xen/hypercall.h>
@@ -89,17 +88,34 @@ static unsigned int memory_op(unsigned int op, xen_pfn_t *list, unsigned int nr,
 	return clamp(rc, 0, (int)nr);
 }
 
-/* @ext in as many hypercalls as its list has room for. */
-static unsigned int memory_ops(unsigned int op, const struct balloon_extent *ext,
-			       unsigned int nr, unsigned int flags)
+/* @ext in as many hypercalls as @list, which has @room, makes of them. */
+static unsigned int memory_ops(unsigned int op, xen_pfn_t *list, unsigned int room,
+			       const struct balloon_extent *ext, unsigned int nr,
+			       unsigned int flags)
 {
 	unsigned int done = 0, n, i, got;
 
 	do {
-		n = min(nr - done, FRAMES);
+		n = min(nr - done, room);
 		for (i = 0; i < n; i++)
-			frames[i] = page_to_xen_pfn(pfn_to_page(ext[done + i].pfn));
-		got = memory_op(op, frames, n, ext->order, flags);
+			list[i] = page_to_xen_pfn(pfn_to_page(ext[done + i].pfn));
+		got = memory_op(op, list, n, ext->order, flags);
+		done += got;
+	} while (got == n && done < nr);
+	return done;
+}
+
+/* The first @nr base pages of an extent, one by one. */
+static unsigned long page_ops(unsigned int op, const struct balloon_extent *ext,
+			      unsigned long nr, unsigned int flags)
+{
+	unsigned long done = 0, n, i, got;
+
+	do {
+		n = min_t(unsigned long, nr - done, FRAMES);
+		for (i = 0; i < n; i++)
+			frames[i] = page_to_xen_pfn(pfn_to_page(ext->pfn + done + i));
+		got = memory_op(op, frames, n, 0, flags);
 		done += got;
 	} while (got == n && done < nr);
 	return done;
@@ -108,27 +124,14 @@ static unsigned int memory_ops(unsigned int op, const struct balloon_extent *ext
 /* The host has no 2M there any more: an extent in base pages, whole or not at all. */
 static bool populate_pages(const struct balloon_extent *ext, unsigned int flags)
 {
-	unsigned long pages = 1UL << ext->order, done = 0, n, i, got;
+	unsigned long pages = 1UL << ext->order, got, back;
 
-	do {
-		n = min_t(unsigned long, pages - done, FRAMES);
-		for (i = 0; i < n; i++)
-			frames[i] = page_to_xen_pfn(pfn_to_page(ext->pfn + done + i));
-		got = memory_op(XENMEM_populate_physmap, frames, n, 0, flags);
-		done += got;
-	} while (got == n && done < pages);
-	if (done == pages)
+	got = page_ops(XENMEM_populate_physmap, ext, pages, flags);
+	if (got == pages)
 		return true;
-
-	while (done) {
-		n = min_t(unsigned long, done, FRAMES);
-		for (i = 0; i < n; i++)
-			frames[i] = page_to_xen_pfn(pfn_to_page(ext->pfn + done - n + i));
-		got = memory_op(XENMEM_decrease_reservation, frames, n, 0, 0);
-		if (got != n)
-			pr_warn_ratelimited("host keeps %lu pages populated\n", n - got);
-		done -= n;
-	}
+	back = got ? page_ops(XENMEM_decrease_reservation, ext, got, 0) : 0;
+	if (back < got)
+		pr_warn_ratelimited("host keeps %lu pages populated\n", got - back);
 	return false;
 }
 
@@ -147,7 +150,7 @@ static long inflate(struct balloon *b, const struct balloon_extent *ext, unsigne
 		if (ext[i].order)
 			debug_pagealloc_unmap_pages(page, 1 << ext[i].order);
 	}
-	return memory_ops(XENMEM_decrease_reservation, ext, nr, 0);
+	return memory_ops(XENMEM_decrease_reservation, frames, FRAMES, ext, nr, 0);
 }
 
 /*
@@ -159,7 +162,7 @@ static long deflate(struct balloon *b, const struct balloon_extent *ext, unsigne
 	int nid = page_to_nid(pfn_to_page(ext->pfn));
 	bool exact = refusals[nid] < EXACT_TRIES;
 	unsigned int flags = mem_flags(nid, exact);
-	unsigned int done = memory_ops(XENMEM_populate_physmap, ext, nr, flags);
+	unsigned int done = memory_ops(XENMEM_populate_physmap, frames, FRAMES, ext, nr, flags);
 
 	while (ext->order && done < nr && populate_pages(ext + done, flags))
 		done++;
@@ -175,16 +178,8 @@ static long deflate_nowait(struct balloon *b, const struct balloon_extent *ext, 
 {
 	unsigned int flags = mem_flags(page_to_nid(pfn_to_page(ext->pfn)), true);
 	xen_pfn_t list[FRAMES_NOWAIT];
-	unsigned int done = 0, n, i, got;
 
-	do {
-		n = min(nr - done, FRAMES_NOWAIT);
-		for (i = 0; i < n; i++)
-			list[i] = page_to_xen_pfn(pfn_to_page(ext[done + i].pfn));
-		got = memory_op(XENMEM_populate_physmap, list, n, ext->order, flags);
-		done += got;
-	} while (got == n && done < nr);
-	return done;
+	return memory_ops(XENMEM_populate_physmap, list, FRAMES_NOWAIT, ext, nr, flags);
 }
 
 static void update(struct balloon *b, unsigned long pages, bool busy)

@@ -28,5 +28,6 @@ static inline void xen_numa_balloon_set_target(unsigned long pages) { }
 
 /* balloon.c */
 void xen_balloon_core_holds(unsigned long pages);
+unsigned long xen_balloon_core_pages(void);
 
 #endif /* _DRIVERS_XEN_BALLOON_NUMA_H */

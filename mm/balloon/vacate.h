@@ -28,6 +28,7 @@ static inline bool balloon_is_superframe(struct page *page)
 
 static inline bool balloon_vacate(unsigned long start_pfn, unsigned long end_pfn)
 {
+	return true;
 }
 #endif /* CONFIG_BALLOON_NUMA */
 

@@ -166,24 +166,37 @@ static int last(void)
 	return nodes[nr_nodes - 1];
 }
 
+/* Half of what the node has free. */
+static long half_of_free(void)
+{
+	struct node_memory m;
+
+	node_memory(last(), &m);
+	return m.above / 2 / SUPERFRAME * SUPERFRAME;
+}
+
+/* Have @want inflated there, and @percent of it at least in superframes. */
+static void inflate(struct __test_metadata *_metadata, const struct used *u, long want, int percent)
+{
+	ASSERT_EQ(0, node_target(last(), want));
+	ASSERT_TRUE(set_target(want));
+	ASSERT_TRUE(wait_settled(20));
+	TH_LOG("%ld blocks, %ld pages wanted, %ld in superframes", u->blocks, want,
+	       node_number(last(), "nr_superframes") * SUPERFRAME);
+	EXPECT_LE(want * percent / 100, node_number(last(), "nr_superframes") * SUPERFRAME);
+}
+
 /* Half of what is free, of blocks that are three tenths in use. */
 TEST_F_TIMEOUT(balloon, evacuates, LONG)
 {
-	struct node_memory m;
 	long want, cache, remote;
 	struct used u;
 
 	ASSERT_TRUE(use(&u, last(), 154, 154, 0));
-	node_memory(last(), &m);
-	want = m.above / 2 / SUPERFRAME * SUPERFRAME;
+	want = half_of_free();
 	cache = read_vmstat("nr_file_pages");
 	remote = sum_stat("inflate_remote");
-	ASSERT_EQ(0, node_target(last(), want));
-	ASSERT_TRUE(set_target(want));
-	ASSERT_TRUE(wait_settled(20));
-	TH_LOG("%ld blocks, %ld pages wanted, %ld in superframes", u.blocks, want,
-	       node_number(last(), "nr_superframes") * SUPERFRAME);
-	EXPECT_LE(want * 95 / 100, node_number(last(), "nr_superframes") * SUPERFRAME);
+	inflate(_metadata, &u, want, 95);
 	EXPECT_EQ(want, node_number(last(), "nr_pages"));
 	EXPECT_EQ(remote, sum_stat("inflate_remote"));
 	EXPECT_TRUE(intact(&u));
@@ -199,19 +212,10 @@ TEST_F_TIMEOUT(balloon, evacuates, LONG)
 /* Blocks with a page that can't be moved are left alone. */
 TEST_F_TIMEOUT(balloon, evacuates_others_than_pinned, LONG)
 {
-	struct node_memory m;
 	struct used u;
-	long want;
 
 	ASSERT_TRUE(use(&u, last(), 50, 150, 4));
-	node_memory(last(), &m);
-	want = m.above / 2 / SUPERFRAME * SUPERFRAME;
-	ASSERT_EQ(0, node_target(last(), want));
-	ASSERT_TRUE(set_target(want));
-	ASSERT_TRUE(wait_settled(20));
-	TH_LOG("%ld blocks, %ld pages wanted, %ld in superframes", u.blocks, want,
-	       node_number(last(), "nr_superframes") * SUPERFRAME);
-	EXPECT_LE(want * 90 / 100, node_number(last(), "nr_superframes") * SUPERFRAME);
+	inflate(_metadata, &u, half_of_free(), 90);
 	EXPECT_TRUE(intact(&u));
 	EXPECT_STREQ("", broken());
 	unuse(&u);
@@ -223,13 +227,11 @@ TEST_F_TIMEOUT(balloon, evacuates_others_than_pinned, LONG)
  */
 TEST_F_TIMEOUT(balloon, evacuates_for_a_host_that_refuses, LONG)
 {
-	struct node_memory m;
 	struct used u;
 	long want;
 
 	ASSERT_TRUE(use(&u, last(), 100, 100, 0));
-	node_memory(last(), &m);
-	want = m.above / 2 / SUPERFRAME * SUPERFRAME;
+	want = half_of_free();
 	ASSERT_EQ(0, node_target(last(), want));
 	ASSERT_EQ(0, sim_set("refuse_inflate", 3));
 	ASSERT_EQ(0, sim_set("target", want));
@@ -281,10 +283,7 @@ TEST_F_TIMEOUT(balloon, mends_what_it_took, LONG)
 		SKIP(return, "the node is too small");
 	limit_cpu_lists(true);
 	ASSERT_TRUE(count_blocks(&before, &partial));
-	ASSERT_EQ(0, node_target(last(), want));
-	ASSERT_TRUE(set_target(want));
-	ASSERT_TRUE(wait_settled(20));
-	EXPECT_EQ(want, node_number(last(), "nr_superframes") * SUPERFRAME);
+	inflate(_metadata, &u, want, 100);
 	left = before - want / SUPERFRAME;
 	do {
 		ASSERT_TRUE(count_blocks(&after, &partial));
