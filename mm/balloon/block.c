@@ -499,6 +499,41 @@ unsigned int balloon_dequeue_pages(int nid, struct balloon_extent *ext,
 	return n;
 }
 
+/* Blocks that are compared to find the emptiest. */
+#define EMPTIEST_OF	64
+
+/**
+ * balloon_dequeue_emptiest - choose the pages of a zone's emptiest partial block
+ * @bz: the zone
+ * @ext: where to store them, room for a whole block
+ *
+ * The pages stay in the balloon: each is to be passed to balloon_page_leaves() or
+ * balloon_requeue_page().
+ *
+ * Return: how many there were.
+ */
+unsigned int balloon_dequeue_emptiest(struct balloon_zone *bz, struct balloon_extent *ext)
+{
+	struct balloon_block *block, *emptiest = NULL;
+	unsigned int n = 0, seen = 0;
+	int i;
+
+	spin_lock_irq(&bz->lock);
+	unstick(bz);
+	for (i = 0; i < BALLOON_FULL_BUCKET && !emptiest; i++) {
+		list_for_each_entry(block, &bz->buckets[i], list) {
+			if (seen++ == EMPTIEST_OF)
+				break;
+			if (block->nr && (!emptiest || block->nr < emptiest->nr))
+				emptiest = block;
+		}
+	}
+	if (emptiest)
+		n = block_dequeue(emptiest, ext, SUPERFRAME_PAGES);
+	spin_unlock_irq(&bz->lock);
+	return n;
+}
+
 /**
  * balloon_page_leaves - a base page is no longer in the balloon
  * @b: the balloon
@@ -869,6 +904,32 @@ unsigned int balloon_block_pages(struct page *page)
 	return nr;
 }
 
+/* Free pages of some of the fullest blocks, for pages of @src's block. */
+static unsigned int take_holes_for(struct page *src, bool fuller, struct balloon_extent *ext,
+				   unsigned int nr)
+{
+	struct balloon_zone *bz = balloon_page_bz(src);
+	unsigned int nr_blocks, have, least, i, got, n = 0;
+	unsigned long index[HOLE_BLOCKS];
+
+	least = fuller ? balloon_block_pages(src) : 0;
+	nr_blocks = fullest_blocks(bz, index, HOLE_BLOCKS);
+	for (i = 0; i < nr_blocks && n < nr; i++) {
+		if (index[i] == block_index(src))
+			continue;
+		/* Of two alike, the first fills the other. */
+		have = balloon_block_pages(pfn_to_page(index[i] << SUPERFRAME_ORDER));
+		if (have < least || (have == least && fuller && index[i] < block_index(src)))
+			continue;
+		got = take_holes(page_zone(src), index[i], ext + n, nr - n);
+		if (!got)
+			block_stuck(bz, index[i]);
+		n += got;
+	}
+	adopt_all(ext, n);
+	return n;
+}
+
 /**
  * balloon_take_hole - take one free page of a block that is ballooned in part
  * @src: a ballooned base page whose place it is to take: a page of the same
@@ -882,36 +943,34 @@ unsigned int balloon_block_pages(struct page *page)
  */
 struct page *balloon_take_hole(struct page *src, bool fuller)
 {
-	struct balloon_zone *bz = balloon_page_bz(src);
-	struct zone *zone = page_zone(src);
-	unsigned long index[HOLE_BLOCKS];
-	unsigned int nr, have, least, i;
 	struct balloon_extent ext;
 	struct page *page;
 
-	least = fuller ? balloon_block_pages(src) : 0;
-	nr = fullest_blocks(bz, index, HOLE_BLOCKS);
-	for (i = 0; i < nr; i++) {
-		if (index[i] == block_index(src))
-			continue;
-		/* Of two alike, the first fills the other. */
-		have = balloon_block_pages(pfn_to_page(index[i] << SUPERFRAME_ORDER));
-		if (have < least || (have == least && fuller && index[i] < block_index(src)))
-			continue;
-		if (!take_holes(zone, index[i], &ext, 1)) {
-			block_stuck(bz, index[i]);
-			continue;
-		}
-		page = pfn_to_page(ext.pfn);
-		balloon_page_adopt(page);
-		if (balloon_block_reserve(page, GFP_NOWAIT | __GFP_NOWARN)) {
-			put_page(page);
-			return NULL;
-		}
-		__SetPageOffline(page);
-		return page;
+	if (!take_holes_for(src, fuller, &ext, 1))
+		return NULL;
+	page = pfn_to_page(ext.pfn);
+	if (balloon_block_reserve(page, GFP_NOWAIT | __GFP_NOWARN)) {
+		put_page(page);
+		return NULL;
 	}
-	return NULL;
+	__SetPageOffline(page);
+	return page;
+}
+
+/**
+ * balloon_take_holes - take free pages of blocks that hold more than a page's
+ * @src: a ballooned base page
+ * @ext: where to store them
+ * @nr: how many at most
+ *
+ * As balloon_take_pages().
+ *
+ * Context: may sleep and allocate.
+ * Return: how many there were in some of the fullest blocks of the same zone.
+ */
+unsigned int balloon_take_holes(struct page *src, struct balloon_extent *ext, unsigned int nr)
+{
+	return keep_places(ext, take_holes_for(src, true, ext, nr));
 }
 
 /**

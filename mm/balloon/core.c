@@ -504,6 +504,15 @@ static void mend(struct balloon *b, int generation)
 		cond_resched();
 }
 
+/* What compaction has begun with partial blocks is ended when it is at rest. */
+static void gather(struct balloon *b, int generation)
+{
+	while (!balloon_stale(b, generation) && balloon_gather(b))
+		cond_resched();
+	if (balloon_is_scattered())
+		balloon_kick_later(b);
+}
+
 static void report(struct balloon *b)
 {
 	mutex_lock(&balloon_host_lock);
@@ -555,6 +564,7 @@ static void balloon_run(struct balloon *b)
 	}
 	trace_balloon_target(balloon_goal(b), balloon_total(), b->retry_delay);
 	mend(b, generation);
+	gather(b, generation);
 }
 
 static void balloon_work(struct work_struct *work)

@@ -91,6 +91,9 @@ struct balloon_block {
  * @evacuate_level: and how much a block may cost there
  * @owed: whole blocks that the balloon took from the guest since it last made
  *	some whole for it; see balloon_mend()
+ * @scattered: whether compaction moved pages of partial blocks, and left some;
+ *	see balloon_gather(). Not under @lock, as the next one
+ * @compacted: when, in jiffies, it did so last
  */
 struct balloon_zone {
 	spinlock_t lock;	/* all of this, see above */
@@ -107,6 +110,8 @@ struct balloon_zone {
 	unsigned long evacuate_pfn;
 	unsigned int evacuate_level;
 	unsigned long owed;
+	unsigned long compacted;
+	bool scattered;
 };
 
 /* In the order of the lines of nodeN/balloon/stat. */
@@ -327,6 +332,8 @@ unsigned int balloon_take_rest(struct zone *zone, unsigned long pfn,
 			       struct balloon_extent *ext);
 unsigned int balloon_block_pages(struct page *page);
 struct page *balloon_take_hole(struct page *src, bool fuller);
+unsigned int balloon_take_holes(struct page *src, struct balloon_extent *ext, unsigned int nr);
+unsigned int balloon_dequeue_emptiest(struct balloon_zone *bz, struct balloon_extent *ext);
 void balloon_put_page(struct page *page);
 
 /* evacuate.c */
@@ -366,6 +373,20 @@ bool balloon_refill_switch(struct balloon *b);
 
 /* migrate.c */
 extern const struct movable_operations balloon_numa_mops;
+#ifdef CONFIG_BALLOON_COMPACTION
+bool balloon_gather(struct balloon *b);
+bool balloon_is_scattered(void);
+#else
+static inline bool balloon_gather(struct balloon *b)
+{
+	return false;
+}
+
+static inline bool balloon_is_scattered(void)
+{
+	return false;
+}
+#endif
 
 /* sysfs.c */
 #ifdef CONFIG_SYSFS
