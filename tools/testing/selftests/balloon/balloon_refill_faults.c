@@ -381,9 +381,10 @@ TEST_F_TIMEOUT(refill, removed, LONG)
  */
 static void contention(struct __test_metadata *_metadata, const char *mode)
 {
+	long most, lowest, least, target;
 	struct account before, after;
 	struct node_memory m;
-	long most, lowest, least, target;
+	double end;
 	int i;
 
 	all_memory(&m);
@@ -406,7 +407,9 @@ static void contention(struct __test_metadata *_metadata, const char *mode)
 	take_account(&before);
 	srandom(1);
 	ASSERT_TRUE(start(threads, THREADS, 3 * MIB / 2, 0, 50 * SHORT, -1));
-	for (i = 0; i < MOVES; i++) {
+	/* Emulated, so many threads need a while to get going. */
+	end = now() + 60;
+	for (i = 0; i < MOVES || (sum_stat("refill") == before.refills && now() < end); i++) {
 		/* Held when there is credit, so that threads get some of it. */
 		target = lowest + random() % (most - lowest);
 		least = target < least ? target : least;

@@ -50,7 +50,7 @@ struct account {
 	long moved;
 };
 
-static inline void take_account(struct account *a)
+static inline void read_account(struct account *a)
 {
 	int i;
 
@@ -67,6 +67,16 @@ static inline void take_account(struct account *a)
 	a->held = sim_get("held");
 	a->moved = sum_stat("inflate_local") + sum_stat("inflate_remote") -
 		   sum_stat("deflate_local") - sum_stat("deflate_remote");
+}
+
+/* Other tasks of the guest may be in a refill while the files are read. */
+static inline void take_account(struct account *a)
+{
+	double end = now() + 5;
+
+	do {
+		read_account(a);
+	} while ((sum_stat("refill") != a->refills || sim_get("held") != a->held) && now() < end);
 }
 
 /*
