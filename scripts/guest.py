@@ -285,6 +285,10 @@ class Guest:
                 f'{key}={"on" if value is True else "off" if value is False else value}'
                 for key, value in self.balloon.items()])]
         append = f'console=ttyS0 panic=-1 {self.append}'
+        if self.accel == 'tcg':
+            # It is the host's, but does not say that it is constant: Linux would take the HPET,
+            # a device whose emulation costs a third of a test's time.
+            append += ' tsc=reliable'
         console = f'file,id=console,path={self.console_log}'
         if self.interactive:
             append += ' agent=none'
