@@ -904,13 +904,18 @@ unsigned int balloon_block_pages(struct page *page)
 	return nr;
 }
 
-/* Free pages of some of the fullest blocks, for pages of @src's block. */
+/*
+ * Free pages of some of the fullest blocks, for pages of @src's block. Says in
+ * *@stuck whether some had none: others get their turn next.
+ */
 static unsigned int take_holes_for(struct page *src, bool fuller, struct balloon_extent *ext,
-				   unsigned int nr)
+				   unsigned int nr, bool *stuck)
 {
 	struct balloon_zone *bz = balloon_page_bz(src);
 	unsigned int nr_blocks, have, least, i, got, n = 0;
 	unsigned long index[HOLE_BLOCKS];
+
+	*stuck = false;
 
 	least = fuller ? balloon_block_pages(src) : 0;
 	nr_blocks = fullest_blocks(bz, index, HOLE_BLOCKS);
@@ -922,8 +927,10 @@ static unsigned int take_holes_for(struct page *src, bool fuller, struct balloon
 		if (have < least || (have == least && fuller && index[i] < block_index(src)))
 			continue;
 		got = take_holes(page_zone(src), index[i], ext + n, nr - n);
-		if (!got)
+		if (!got) {
 			block_stuck(bz, index[i]);
+			*stuck = true;
+		}
 		n += got;
 	}
 	adopt_all(ext, n);
@@ -945,8 +952,9 @@ struct page *balloon_take_hole(struct page *src, bool fuller)
 {
 	struct balloon_extent ext;
 	struct page *page;
+	bool stuck;
 
-	if (!take_holes_for(src, fuller, &ext, 1))
+	if (!take_holes_for(src, fuller, &ext, 1, &stuck))
 		return NULL;
 	page = pfn_to_page(ext.pfn);
 	if (balloon_block_reserve(page, GFP_NOWAIT | __GFP_NOWARN)) {
@@ -956,6 +964,9 @@ struct page *balloon_take_hole(struct page *src, bool fuller)
 	__SetPageOffline(page);
 	return page;
 }
+
+/* How often others get their turn. */
+#define HOLE_TURNS	64
 
 /**
  * balloon_take_holes - take free pages of blocks that hold more than a page's
@@ -970,7 +981,14 @@ struct page *balloon_take_hole(struct page *src, bool fuller)
  */
 unsigned int balloon_take_holes(struct page *src, struct balloon_extent *ext, unsigned int nr)
 {
-	return keep_places(ext, take_holes_for(src, true, ext, nr));
+	unsigned int n, turns = 0;
+	bool stuck;
+
+	do {
+		n = take_holes_for(src, true, ext, nr, &stuck);
+		cond_resched();
+	} while (!n && stuck && ++turns < HOLE_TURNS);
+	return keep_places(ext, n);
 }
 
 /**

@@ -3,11 +3,11 @@
  * Fragments a node's free memory: of every 2M block that it can get whole, it
  * keeps some base pages, which can be moved, and frees the others.
  *
- *	fragment --node N [--keep PAGES] [--pin PERCENT] [--leave MIB] [--seed S]
+ *	fragment --node N [--keep PAGES[-MOST]] [--pin PERCENT] [--leave MIB] [--seed S]
  *
- * Keeps PAGES (1 to 511, default 1) of each block, at places that depend on
- * the seed only, after having taken all of the node's free memory but MIB
- * (default 16). Of PERCENT of the blocks (default 0), one page is held by a
+ * Keeps PAGES (1 to 511, default 1) of each block, or PAGES to MOST of them, at
+ * places that depend on the seed only, after having taken all of the node's free
+ * memory but MIB (default 16). Of PERCENT of the blocks (default 0), one page is held by a
  * pipe, too, so that it can't be moved. Prints "fragment BLOCKS KEPT PINNED" in
  * blocks, base pages and blocks, and holds on until it is killed. Needs to be
  * root, to see page frame numbers and to have many pipes.
@@ -37,7 +37,7 @@
 #define PRESENT		(UINT64_C(0x8000000000000000))
 
 static const char usage[] =
-	"usage: fragment --node N [--keep 1..511] [--pin 0..100] [--leave MIB] [--seed S]\n";
+	"usage: fragment --node N [--keep 1..511[-1..511]] [--pin 0..100] [--leave MIB] [--seed S]\n";
 
 struct page {
 	uint64_t pfn;
@@ -72,6 +72,11 @@ static int by_pfn(const void *a, const void *b)
 	const struct page *x = a, *y = b;
 
 	return x->pfn < y->pfn ? -1 : x->pfn > y->pfn;
+}
+
+static uint64_t mix(uint64_t seed, uint64_t block)
+{
+	return ((seed + 1) * 0x9e3779b97f4a7c15ULL ^ (block + 1) * 0xd1342543de82ef95ULL) >> 33;
 }
 
 /* The numbers 0 to 511 in an order that depends on the seed and the block. */
@@ -116,7 +121,7 @@ int main(int argc, char **argv)
 	size_t leave = 16 << 20, size, nr, i, n, blocks = 0, kept = 0, pinned = 0;
 	struct rlimit files = { 1 << 16, 1 << 16 };
 	unsigned short order[BLOCK_PAGES];
-	int node = -1, keep = 1, percent = 0, fd, k;
+	int node = -1, keep = 1, least = 1, most = 1, percent = 0, fd, k;
 	uint64_t seed = 1, entry;
 	bool hold;
 	struct page *pages;
@@ -125,8 +130,10 @@ int main(int argc, char **argv)
 	for (k = 1; k + 1 < argc; k += 2) {
 		if (!strcmp(argv[k], "--node"))
 			node = atoi(argv[k + 1]);
-		else if (!strcmp(argv[k], "--keep"))
-			keep = atoi(argv[k + 1]);
+		else if (!strcmp(argv[k], "--keep")) {
+			if (sscanf(argv[k + 1], "%d-%d", &least, &most) < 2)
+				most = least = atoi(argv[k + 1]);
+		}
 		else if (!strcmp(argv[k], "--pin"))
 			percent = atoi(argv[k + 1]);
 		else if (!strcmp(argv[k], "--leave"))
@@ -136,8 +143,8 @@ int main(int argc, char **argv)
 		else
 			break;
 	}
-	if (k < argc || node < 0 || node >= MAX_NODES || keep < 1 || keep >= BLOCK_PAGES ||
-	    percent < 0 || percent > 100) {
+	if (k < argc || node < 0 || node >= MAX_NODES || least < 1 || most < least ||
+	    most >= BLOCK_PAGES || percent < 0 || percent > 100) {
 		fputs(usage, stderr);
 		return 2;
 	}
@@ -186,6 +193,7 @@ int main(int argc, char **argv)
 		for (n = i; n < nr && pages[n].pfn / BLOCK_PAGES == block; n++)
 			;
 		shuffle(order, seed, block);
+		keep = least + mix(seed, block) % (most - least + 1);
 		blocks++;
 		/* As many of the blocks so far as asked for. */
 		hold = pinned * 100 < blocks * percent;
