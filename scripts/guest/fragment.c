@@ -37,7 +37,7 @@
 #define PRESENT		(UINT64_C(0x8000000000000000))
 
 static const char usage[] =
-	"usage: fragment --node N [--keep 1..511[-1..511]] [--pin 0..100] [--leave MIB] [--seed S]\n";
+	"usage: fragment --node N [--keep 1..511[-511]] [--pin 0..100] [--leave MIB] [--seed S]\n";
 
 struct page {
 	uint64_t pfn;
@@ -76,13 +76,13 @@ static int by_pfn(const void *a, const void *b)
 
 static uint64_t mix(uint64_t seed, uint64_t block)
 {
-	return ((seed + 1) * 0x9e3779b97f4a7c15ULL ^ (block + 1) * 0xd1342543de82ef95ULL) >> 33;
+	return (seed + 1) * 0x9e3779b97f4a7c15ULL ^ (block + 1) * 0xd1342543de82ef95ULL;
 }
 
 /* The numbers 0 to 511 in an order that depends on the seed and the block. */
 static void shuffle(unsigned short *order, uint64_t seed, uint64_t block)
 {
-	uint64_t x = (seed + 1) * 0x9e3779b97f4a7c15ULL ^ (block + 1) * 0xd1342543de82ef95ULL;
+	uint64_t x = mix(seed, block);
 	int i, j;
 
 	for (i = 0; i < BLOCK_PAGES; i++)
@@ -121,19 +121,17 @@ int main(int argc, char **argv)
 	size_t leave = 16 << 20, size, nr, i, n, blocks = 0, kept = 0, pinned = 0;
 	struct rlimit files = { 1 << 16, 1 << 16 };
 	unsigned short order[BLOCK_PAGES];
-	int node = -1, keep = 1, least = 1, most = 1, percent = 0, fd, k;
+	int node = -1, keep, least = 1, most = 1, percent = 0, fd, k;
 	uint64_t seed = 1, entry;
-	bool hold;
+	bool hold, two = false;
 	struct page *pages;
 	char *memory;
 
 	for (k = 1; k + 1 < argc; k += 2) {
 		if (!strcmp(argv[k], "--node"))
 			node = atoi(argv[k + 1]);
-		else if (!strcmp(argv[k], "--keep")) {
-			if (sscanf(argv[k + 1], "%d-%d", &least, &most) < 2)
-				most = least = atoi(argv[k + 1]);
-		}
+		else if (!strcmp(argv[k], "--keep"))
+			two = sscanf(argv[k + 1], "%d-%d", &least, &most) == 2;
 		else if (!strcmp(argv[k], "--pin"))
 			percent = atoi(argv[k + 1]);
 		else if (!strcmp(argv[k], "--leave"))
@@ -143,6 +141,8 @@ int main(int argc, char **argv)
 		else
 			break;
 	}
+	if (!two)
+		most = least;
 	if (k < argc || node < 0 || node >= MAX_NODES || least < 1 || most < least ||
 	    most >= BLOCK_PAGES || percent < 0 || percent > 100) {
 		fputs(usage, stderr);
@@ -193,7 +193,7 @@ int main(int argc, char **argv)
 		for (n = i; n < nr && pages[n].pfn / BLOCK_PAGES == block; n++)
 			;
 		shuffle(order, seed, block);
-		keep = least + mix(seed, block) % (most - least + 1);
+		keep = least + (mix(seed, block) >> 33) % (most - least + 1);
 		blocks++;
 		/* As many of the blocks so far as asked for. */
 		hold = pinned * 100 < blocks * percent;
