@@ -287,7 +287,7 @@ class Guest:
         append = f'console=ttyS0 panic=-1 {self.append}'
         if self.accel == 'tcg':
             # It is the host's, but does not say that it is constant: Linux would take the HPET,
-            # a device whose emulation costs a third of a test's time.
+            # a device, whose emulation holds up all CPUs.
             append += ' tsc=reliable'
         console = f'file,id=console,path={self.console_log}'
         if self.interactive:

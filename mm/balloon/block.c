@@ -339,6 +339,30 @@ bool balloon_page_arrives(struct balloon *b, struct page *page)
 	return page_to_map(b, page, false);
 }
 
+/* As page_to_map(), with @page not locked; a block that is full is coalesced. */
+static void lock_to_map(struct balloon *b, struct page *page, bool counted)
+{
+	bool full;
+
+	lock_page(page);
+	full = page_to_map(b, page, counted);
+	unlock_page(page);
+	if (full)
+		balloon_coalesce(b, balloon_page_bz(page), block_index(page));
+}
+
+/**
+ * balloon_page_arrives_unlocked - as balloon_page_arrives(), and coalesce
+ * @b: the balloon
+ * @page: the page, not locked, with a place reserved in its block
+ *
+ * Context: may sleep.
+ */
+void balloon_page_arrives_unlocked(struct balloon *b, struct page *page)
+{
+	lock_to_map(b, page, false);
+}
+
 /**
  * balloon_queue_page - a base page that the host has taken enters the balloon
  * @b: the balloon
@@ -350,14 +374,8 @@ bool balloon_page_arrives(struct balloon *b, struct page *page)
  */
 void balloon_queue_page(struct balloon *b, struct page *page)
 {
-	bool full;
-
-	lock_page(page);
-	full = balloon_page_arrives(b, page);
-	unlock_page(page);
+	lock_to_map(b, page, false);
 	count_vm_event(BALLOON_INFLATE);
-	if (full)
-		balloon_coalesce(b, balloon_page_bz(page), block_index(page));
 }
 
 /**
@@ -369,13 +387,7 @@ void balloon_queue_page(struct balloon *b, struct page *page)
  */
 void balloon_requeue_page(struct balloon *b, struct page *page)
 {
-	bool full;
-
-	lock_page(page);
-	full = page_to_map(b, page, true);
-	unlock_page(page);
-	if (full)
-		balloon_coalesce(b, balloon_page_bz(page), block_index(page));
+	lock_to_map(b, page, true);
 }
 
 /* Full blocks of one zone that are coalesced per run of the worker. */

@@ -163,31 +163,36 @@ unsigned int balloon_host_deflate_nowait(struct balloon *b,
 }
 
 /**
- * balloon_host_exchange - give an extent to the host, for another
+ * balloon_host_exchange - give extents to the host, for others
  * @b: the balloon, with balloon_host_lock held
- * @give: the extent to give, off the guest's lists
- * @take: the extent to take, chosen from the balloon
+ * @give: the extents to give, of one order, off the guest's lists
+ * @take: the extents to take, of the same order and of one node, chosen from the
+ *	balloon
+ * @nr: how many of each
+ * @taken: where to store how many of @take may be used, from the first
  *
  * Atomically where the backend can. Where it can't, the guest gives first, so
  * that it never holds more than the host granted; the caller has reserved
  * @take's pages.
  *
- * Return: how far it got: 0, nothing has happened; 1, the host has both; 2.
+ * Return: how many of @give the host has, from the first: *@taken at least.
  */
 unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_extent *give,
-				   const struct balloon_extent *take)
+				   const struct balloon_extent *take, unsigned int nr,
+				   unsigned int *taken)
 {
-	unsigned int noreclaim, done;
+	unsigned int noreclaim, given;
 
 	if (!b->ops->exchange) {
-		if (balloon_host_inflate(b, give, 1) != 1)
-			return 0;
-		return 1 + balloon_host_deflate(b, take, 1);
+		given = balloon_host_inflate(b, give, nr);
+		*taken = given ? balloon_host_deflate(b, take, given) : 0;
+		return given;
 	}
 	noreclaim = memalloc_noreclaim_save();
-	done = checked(b, "exchanged", b->ops->exchange(b, give, take, 1), 1);
+	given = checked(b, "exchanged", b->ops->exchange(b, give, take, nr), nr);
 	memalloc_noreclaim_restore(noreclaim);
-	return done * 2;
+	*taken = given;
+	return given;
 }
 
 /**
@@ -248,26 +253,26 @@ unsigned int balloon_take_back(struct balloon *b, const struct balloon_extent *e
  * Between the two the balloon may hold one more than the host wants, and nobody
  * may take that for credit.
  *
- * Return: as balloon_host_exchange().
+ * Return: how far it got: 0, nothing has happened; 1, the host has both; 2.
  */
 unsigned int balloon_exchange_superframe(struct balloon *b, const struct balloon_extent *give,
 					 const struct balloon_extent *take)
 {
-	unsigned int done;
+	unsigned int given, taken;
 
 	balloon_reserve(SUPERFRAME_PAGES);
-	done = balloon_host_exchange(b, give, take);
-	if (done)
+	given = balloon_host_exchange(b, give, take, 1, &taken);
+	if (given)
 		balloon_queue_superframe(b, pfn_to_page(give->pfn));
 	else
 		balloon_put_superframe(pfn_to_page(give->pfn));
-	balloon_settle(b, take, 1, done == 2);
-	if (done != 2)
+	balloon_settle(b, take, 1, taken);
+	if (!taken)
 		balloon_unreserve(SUPERFRAME_PAGES);
 	/* The host has one too many: the worker asks one back. */
-	if (done == 1)
+	if (taken < given)
 		balloon_kick_later(b);
-	return done;
+	return given + taken;
 }
 
 /**
@@ -507,10 +512,13 @@ static void mend(struct balloon *b, int generation)
 /* What compaction has begun with partial blocks is ended when it is at rest. */
 static void gather(struct balloon *b, int generation)
 {
-	while (!balloon_stale(b, generation) && balloon_gather(b))
+	while (balloon_gather(b)) {
+		if (balloon_stale(b, generation)) {
+			balloon_kick_later(b);
+			break;
+		}
 		cond_resched();
-	if (balloon_is_scattered())
-		balloon_kick_later(b);
+	}
 }
 
 static void report(struct balloon *b)

@@ -91,9 +91,9 @@ struct balloon_block {
  * @evacuate_level: and how much a block may cost there
  * @owed: whole blocks that the balloon took from the guest since it last made
  *	some whole for it; see balloon_mend()
- * @scattered: whether compaction moved pages of partial blocks, and left some;
- *	see balloon_gather(). Not under @lock, as the next one
- * @compacted: when, in jiffies, it did so last
+ * @compacted: when, in jiffies, compaction last moved pages of partial blocks;
+ *	not under @lock, nor is the next
+ * @scattered: whether it may have left some of them; see balloon_gather()
  */
 struct balloon_zone {
 	spinlock_t lock;	/* all of this, see above */
@@ -207,7 +207,8 @@ unsigned int balloon_host_deflate(struct balloon *b,
 unsigned int balloon_host_deflate_nowait(struct balloon *b,
 					 const struct balloon_extent *ext, unsigned int nr);
 unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_extent *give,
-				   const struct balloon_extent *take);
+				   const struct balloon_extent *take, unsigned int nr,
+				   unsigned int *taken);
 void balloon_settle(struct balloon *b, const struct balloon_extent *ext,
 		    unsigned int nr, unsigned int done);
 unsigned int balloon_take_back(struct balloon *b, const struct balloon_extent *ext,
@@ -315,6 +316,7 @@ void balloon_page_disown(struct page *page);
 void balloon_page_set_movable(struct page *page);
 void balloon_page_clear_movable(struct page *page);
 bool balloon_page_arrives(struct balloon *b, struct page *page);
+void balloon_page_arrives_unlocked(struct balloon *b, struct page *page);
 void balloon_queue_page(struct balloon *b, struct page *page);
 void balloon_requeue_page(struct balloon *b, struct page *page);
 void balloon_coalesce_full(struct balloon *b);
@@ -373,16 +375,14 @@ bool balloon_refill_switch(struct balloon *b);
 
 /* migrate.c */
 extern const struct movable_operations balloon_numa_mops;
+void balloon_count_migrated(const struct balloon_extent *from, const struct balloon_extent *to);
+
+/* gather.c */
 #ifdef CONFIG_BALLOON_COMPACTION
+void balloon_gather_later(struct balloon *b, struct balloon_zone *bz);
 bool balloon_gather(struct balloon *b);
-bool balloon_is_scattered(void);
 #else
 static inline bool balloon_gather(struct balloon *b)
-{
-	return false;
-}
-
-static inline bool balloon_is_scattered(void)
 {
 	return false;
 }

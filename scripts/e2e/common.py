@@ -61,6 +61,17 @@ class GuestTest(unittest.TestCase):
         paths = ' '.join(f'{NODES}/node{n}/balloon/{name}' for n in nodes)
         return [int(word) for word in guest.sh(f'cat {paths}').split()]
 
+    def stat(self, guest, name):
+        """One line of every node's stat, in base pages but for coalesce and split."""
+        paths = ' '.join(f'{NODES}/node{n}/balloon/stat' for n in range(len(guest.sizes)))
+        return [int(word) for word in guest.sh(f"sed -n 's/^{name} //p' {paths}").split()]
+
+    def start(self, guest, command, log=None):
+        """A program in the background, once it has said its line."""
+        log = log or f'/tmp/{command.split()[0]}.log'
+        guest.sh(f'{command} > {log} & while ! grep -q . {log}; do '
+                 'kill -0 $! || exit 1; sleep 0.1; done', 300)
+
     def assert_consistent(self, guest):
         """The core's own walk of its queues agrees with its counters."""
         self.assertEqual(guest.read('/sys/kernel/debug/balloon/check'), 'ok')

@@ -12,12 +12,6 @@ HOLD = '/sys/kernel/debug/balloon/hold'
 class PartialBlocks(GuestTest):
     flavour = 'release'
 
-    def stat(self, guest, name):
-        """One line of every node's counters."""
-        nodes = range(len(guest.sizes))
-        paths = ' '.join(f'{NODES}/node{n}/balloon/stat' for n in nodes)
-        return [int(word) for word in guest.sh(f"sed -n 's/^{name} //p' {paths}").split()]
-
     def partial(self, guest):
         return len(guest.sh('offline_blocks --partial').split())
 
@@ -33,8 +27,8 @@ class PartialBlocks(GuestTest):
         pattern = Pattern(guest, 64, '--interleave')
         # A page of each can't be moved: they are not evacuated, but taken in pieces.
         for node in nodes:
-            guest.sh(f'fragment --node {node} --keep 12-502 --pin 100 --leave 96 > /tmp/f{node} & '
-                     f'while ! grep -q . /tmp/f{node}; do kill -0 $! || exit 1; sleep 0.2; done', 300)
+            self.start(guest, f'fragment --node {node} --keep 12-502 --pin 100 --leave 96',
+                       f'/tmp/fragment{node}.log')
         free = [int(word) * 1024 for word in guest.sh(
             f"sed -n 's/^Node .* MemFree: *\\([0-9]*\\) kB/\\1/p' {NODES}/node*/meminfo").split()]
         size = sum(free) // MIB * MIB - LEFT * len(free)

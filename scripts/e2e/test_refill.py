@@ -24,12 +24,6 @@ def words(line):
 
 
 class RefillTest(GuestTest):
-    def stat(self, guest, name):
-        """One line of every node's stat, in base pages."""
-        nodes = range(len(guest.sizes))
-        return [int(guest.sh(f"sed -n 's/^{name} //p' {NODES}/node{n}/balloon/stat"))
-                for n in nodes]
-
     def free(self, guest, node):
         """In bytes."""
         path = f'{NODES}/node{node}/meminfo'
@@ -144,12 +138,6 @@ class Credit(RefillTest):
                 self.assertGreaterEqual(got['huge'] * 1024 - elsewhere, 250 * SUPERFRAME, got)
                 self.assertGreaterEqual(self.stat(guest, 'refill')[1], 246 * 512)
                 guest.stop()
-
-    def start(self, guest, command):
-        """A program in the background, once it has said its line."""
-        log = f'/tmp/{command.split()[0]}.log'
-        guest.sh(f'{command} > {log} & while ! grep -q . {log}; do '
-                 'kill -0 $! || exit 1; sleep 0.1; done', 120)
 
     def free_blocks(self, guest, node):
         """Free blocks of 2M and more, as /proc/buddyinfo has them."""

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Gathering: partial blocks that compaction has left are put together.
+ *
+ * Compaction moves pages from the lower end of a zone to free pages at the upper
+ * end, and is over where both meet. It counts as used what the balloon only lent
+ * it, see migrate.c, so partial blocks above that place stay. When compaction is at
+ * rest the worker empties them, the emptiest first, into the fullest.
+ *
+ * No page is moved to a block that holds less than its own: it ends.
+ */
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/pagemap.h>
+
+#include "../internal.h"
+#include "internal.h"
+
+/* Has compaction moved no page of the zone for half a second? */
+static bool at_rest(struct balloon_zone *bz)
+{
+	return time_after(jiffies, READ_ONCE(bz->compacted) + HZ / 2);
+}
+
+/* One block's pages, as far as there are holes for them. Returns how many moved. */
+static unsigned int gather_zone(struct balloon *b, struct balloon_zone *bz)
+{
+	struct balloon_extent *out = b->ext, *in = b->ext + SUPERFRAME_PAGES;
+	unsigned int nr, holes, given = 0, taken = 0, i;
+
+	BUILD_BUG_ON(2 * SUPERFRAME_PAGES > BALLOON_BATCH_PAGES);
+	nr = balloon_dequeue_emptiest(bz, out);
+	if (!nr)
+		return 0;
+	holes = balloon_take_holes(pfn_to_page(out->pfn), in, nr);
+
+	mutex_lock(&balloon_host_lock);
+	if (holes && !b->suspended) {
+		/* While both are in the balloon, one of them is nobody's credit. */
+		balloon_reserve(holes);
+		given = balloon_host_exchange(b, in, out, holes, &taken);
+		for (i = 0; i < given; i++)
+			balloon_page_arrives_unlocked(b, pfn_to_page(in[i].pfn));
+		for (i = 0; i < taken; i++) {
+			balloon_page_leaves(b, pfn_to_page(out[i].pfn));
+			put_page(pfn_to_page(out[i].pfn));
+			balloon_count_migrated(&out[i], &in[i]);
+		}
+		balloon_unreserve(holes - taken);
+	}
+	mutex_unlock(&balloon_host_lock);
+
+	for (i = given; i < holes; i++)
+		balloon_put_page(pfn_to_page(in[i].pfn));
+	for (i = taken; i < nr; i++)
+		balloon_requeue_page(b, pfn_to_page(out[i].pfn));
+	/* The host has too many: the worker asks them back. */
+	if (taken < given)
+		balloon_kick_later(b);
+	return taken;
+}
+
+/**
+ * balloon_gather_later - compaction has moved a page of a partial block
+ * @b: the balloon
+ * @bz: the page's zone
+ *
+ * Context: any.
+ */
+void balloon_gather_later(struct balloon *b, struct balloon_zone *bz)
+{
+	WRITE_ONCE(bz->compacted, jiffies);
+	WRITE_ONCE(bz->scattered, true);
+	balloon_kick_later(b);
+}
+
+/**
+ * balloon_gather - put partial blocks together that compaction has left
+ * @b: the balloon
+ *
+ * One block of a zone where compaction is at rest. Where it is not, the worker
+ * comes again.
+ *
+ * Context: the worker; may sleep and allocate.
+ * Return: whether there is more to do now.
+ */
+bool balloon_gather(struct balloon *b)
+{
+	struct balloon_node *bn;
+	bool more = false;
+	int nid, z;
+
+	for (nid = 0; (bn = balloon_node_from(&nid)) && !more; nid++) {
+		for (z = 0; z < MAX_NR_ZONES && !more; z++) {
+			struct balloon_zone *bz = &bn->zones[z];
+
+			if (!READ_ONCE(bz->scattered))
+				continue;
+			if (!at_rest(bz)) {
+				balloon_kick_later(b);
+				continue;
+			}
+			/* Before it is looked at: what is scattered anew is not missed. */
+			WRITE_ONCE(bz->scattered, false);
+			more = gather_zone(b, bz);
+			if (more)
+				WRITE_ONCE(bz->scattered, true);
+		}
+	}
+	return more;
+}
