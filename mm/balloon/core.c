@@ -509,18 +509,6 @@ static void mend(struct balloon *b, int generation)
 		cond_resched();
 }
 
-/* What compaction has begun with partial blocks is ended when it is at rest. */
-static void gather(struct balloon *b, int generation)
-{
-	while (balloon_gather(b)) {
-		if (balloon_stale(b, generation)) {
-			balloon_kick_later(b);
-			break;
-		}
-		cond_resched();
-	}
-}
-
 static void report(struct balloon *b)
 {
 	mutex_lock(&balloon_host_lock);
@@ -572,7 +560,7 @@ static void balloon_run(struct balloon *b)
 	}
 	trace_balloon_target(balloon_goal(b), balloon_total(), b->retry_delay);
 	mend(b, generation);
-	gather(b, generation);
+	balloon_gather(b, generation);
 }
 
 static void balloon_work(struct work_struct *work)

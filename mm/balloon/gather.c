@@ -77,35 +77,40 @@ void balloon_gather_later(struct balloon *b, struct balloon_zone *bz)
 /**
  * balloon_gather - put partial blocks together that compaction has left
  * @b: the balloon
+ * @generation: of the targets that the worker is at; it ends when that is stale
  *
- * One block of a zone where compaction is at rest. Where it is not, the worker
- * comes again.
+ * Those of all zones where compaction is at rest. For others, and for what is
+ * left undone, the worker comes again.
  *
  * Context: the worker; may sleep and allocate.
- * Return: whether there is more to do now.
  */
-bool balloon_gather(struct balloon *b)
+void balloon_gather(struct balloon *b, int generation)
 {
 	struct balloon_node *bn;
-	bool more = false;
 	int nid, z;
 
-	for (nid = 0; (bn = balloon_node_from(&nid)) && !more; nid++) {
-		for (z = 0; z < MAX_NR_ZONES && !more; z++) {
+	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
+		for (z = 0; z < MAX_NR_ZONES; z++) {
 			struct balloon_zone *bz = &bn->zones[z];
 
 			if (!READ_ONCE(bz->scattered))
 				continue;
-			if (!at_rest(bz)) {
+			if (!at_rest(bz) || balloon_stale(b, generation)) {
 				balloon_kick_later(b);
 				continue;
 			}
 			/* Before it is looked at: what is scattered anew is not missed. */
 			WRITE_ONCE(bz->scattered, false);
-			more = gather_zone(b, bz);
-			if (more)
-				WRITE_ONCE(bz->scattered, true);
+			/* What compaction has freed is a hole once it is off the CPUs' lists. */
+			drain_all_pages(&NODE_DATA(nid)->node_zones[z]);
+			while (gather_zone(b, bz)) {
+				cond_resched();
+				if (balloon_stale(b, generation)) {
+					WRITE_ONCE(bz->scattered, true);
+					balloon_kick_later(b);
+					return;
+				}
+			}
 		}
 	}
-	return more;
 }

@@ -380,12 +380,9 @@ void balloon_count_migrated(const struct balloon_extent *from, const struct ball
 /* gather.c */
 #ifdef CONFIG_BALLOON_COMPACTION
 void balloon_gather_later(struct balloon *b, struct balloon_zone *bz);
-bool balloon_gather(struct balloon *b);
+void balloon_gather(struct balloon *b, int generation);
 #else
-static inline bool balloon_gather(struct balloon *b)
-{
-	return false;
-}
+static inline void balloon_gather(struct balloon *b, int generation) { }
 #endif
 
 /* sysfs.c */

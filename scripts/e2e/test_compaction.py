@@ -7,6 +7,7 @@ from common import MIB, NODES, GuestTest, Pattern
 
 LEFT = 64 * MIB     # of each node, for the guest to live on
 HOLD = '/sys/kernel/debug/balloon/hold'
+BUSY = '/sys/kernel/debug/balloon/busy'
 
 
 class PartialBlocks(GuestTest):
@@ -18,7 +19,8 @@ class PartialBlocks(GuestTest):
     def at_rest(self, guest):
         counts = [self.stat(guest, name) for name in ('migrate', 'coalesce')]
         time.sleep(3)
-        return [self.stat(guest, name) for name in ('migrate', 'coalesce')] == counts
+        return (guest.read(BUSY) == '0' and
+                [self.stat(guest, name) for name in ('migrate', 'coalesce')] == counts)
 
     def test_a_thousand_are_put_together(self):
         guest = self.boot(nodes=[1280] * 4, cpus=2)
