@@ -67,6 +67,20 @@ static bool pinned(struct folio *folio)
 	return folio_ref_count(folio) > refs;
 }
 
+/* Is the block part of a larger one that is free? Only that one's first page tells. */
+static bool in_free_block(unsigned long pfn)
+{
+	unsigned int order;
+
+	for (order = SUPERFRAME_ORDER + 1; order <= MAX_PAGE_ORDER; order++) {
+		struct page *head = pfn_to_page(ALIGN_DOWN(pfn, 1UL << order));
+
+		if (PageBuddy(head) && buddy_order_unsafe(head) == order)
+			return true;
+	}
+	return false;
+}
+
 /*
  * How many pages have to be moved for the block at @pfn, -1 if one can't be.
  * Nobody is kept from changing it meanwhile: an estimate.
@@ -77,6 +91,8 @@ static int cost_of(unsigned long pfn, unsigned int *ballooned)
 	int cost = 0;
 
 	*ballooned = 0;
+	if (in_free_block(pfn))
+		return 0;
 	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
 		struct page *page = pfn_to_page(pfn + i);
 		struct folio *folio = page_folio(page);
