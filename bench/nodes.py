@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""What inflating costs a guest of 1 to 64 nodes, in instructions, and in memory for bookkeeping.
+
+The guest has 8 GiB, however many nodes they lie on, and the host asks for a quarter. What the
+kernel's threads execute until then is counted by a machine whose clock counts instructions (QEMU's
+-icount), patched and unpatched. Bookkeeping is by how much slab and vmalloc memory has grown
+meanwhile. Figures and a chart go to build/bench/nodes.json and nodes.svg.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(TOP, 'scripts'))
+
+from guest import BUILD, MIB, PAGE, Guest  # noqa: E402
+
+TOTAL = 8192        # MiB
+SIZE = TOTAL * MIB // 4
+REST = 3            # s, of the guest
+COUNTS = [1, 4, 16, 64]
+KERNELS = {
+    'vanilla': {'flavour': 'vanilla', 'balloon': {}},
+    'patched': {'flavour': 'release', 'balloon': {'free-page-reporting': True},
+                'append': 'virtio_balloon.free_page_reporting=0'},
+}
+
+
+def bookkeeping(guest):
+    """Bytes of slab and vmalloc memory."""
+    guest.sh('echo 3 > /proc/sys/vm/drop_caches')
+    return sum(int(line.split()[1]) * 1024 for line in
+               guest.sh("grep -E '^(Slab|VmallocUsed):' /proc/meminfo").splitlines())
+
+
+def executed(guest, what=lambda: None):
+    """Instructions of the kernel's threads, until they are at rest."""
+    before = int(guest.sh('cputime'))
+    what()
+    guest.sh(f'sleep {REST}')
+    return int(guest.sh('cputime')) - before
+
+
+def measure(name, nodes):
+    with Guest(nodes=[TOTAL // nodes] * nodes, cpus=[[0]] + [[]] * (nodes - 1), accel='icount',
+               name=f'nodes-{name}-{nodes}', boot_timeout=300, **KERNELS[name]) as guest:
+        # Nothing else is to run meanwhile.
+        guest.write('/proc/sys/vm/compaction_proactiveness', 0)
+        guest.sh('sleep 5')
+        memory = bookkeeping(guest)
+        idle = executed(guest)
+        used = executed(guest, lambda: guest.settle(SIZE, 600))
+        return {'instructions': used - idle, 'memory': bookkeeping(guest) - memory}
+
+
+def chart(path, report):
+    blocks, plots = [], []
+    for name, title in (('vanilla', 'unpatched'), ('patched', 'patched')):
+        data = '\n'.join(f'{nodes} {figures["instructions"] / (SIZE // PAGE):.3f}'
+                         for nodes, figures in report[name].items())
+        blocks.append(f'${name} << EOD\n{data}\nEOD\n')
+        plots.append(f'${name} with linespoints lw 2 pt 7 title "{title}"')
+    script = (''.join(blocks) +
+              f'set terminal svg size 900,480 background "white"\nset output "{path}"\n'
+              f'set title "Inflating {SIZE // MIB} MiB of {TOTAL} MiB"\n'
+              'set xlabel "nodes"\nset ylabel "instructions a page"\n'
+              'set logscale xy\nset xtics (1, 4, 16, 64)\nset yrange [1:]\nset grid\n'
+              'plot ' + ', '.join(plots) + '\n')
+    subprocess.run(['gnuplot'], input=script, text=True, check=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--runs', type=int, default=3, help='boots of each (default 3)')
+    options = parser.parse_args()
+    report = {'bytes': SIZE, 'runs': options.runs, 'vanilla': {}, 'patched': {}}
+    for nodes in COUNTS:
+        runs = {name: [] for name in KERNELS}
+        for _ in range(options.runs):
+            for name in KERNELS:
+                runs[name].append(measure(name, nodes))
+        words = []
+        for name, values in runs.items():
+            counts = [value['instructions'] for value in values]
+            memory = statistics.median(value['memory'] for value in values)
+            report[name][nodes] = {'instructions': statistics.median(counts),
+                                   'spread': [min(counts), max(counts)], 'memory': memory}
+            first = report[name][COUNTS[0]]['instructions']
+            words.append(f'{name} {statistics.median(counts) / (SIZE // PAGE):9.3f} a page '
+                         f'({min(counts) / (SIZE // PAGE):.3f} to {max(counts) / (SIZE // PAGE):.3f}), '
+                         f'{statistics.median(counts) / first:.3f} of 1 node\'s, '
+                         f'{memory // 1024} KiB ({memory / (TOTAL * MIB):.4%})')
+        print(f'{nodes:2} nodes: ' + '; '.join(words), flush=True)
+    os.makedirs(os.path.join(BUILD, 'bench'), exist_ok=True)
+    with open(os.path.join(BUILD, 'bench', 'nodes.json'), 'w') as file:
+        json.dump(report, file, indent=1)
+    chart(os.path.join(BUILD, 'bench', 'nodes.svg'), report)
+
+
+if __name__ == '__main__':
+    main()
