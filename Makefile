@@ -58,13 +58,25 @@ test-xen: kernel vanilla ## tests under a real Xen; FLAVOUR=vanilla runs them on
 	@scripts/initramfs.sh xen
 	@scripts/xen_tests.py $(ARGS)
 
-.PHONY: bench
-bench: kernel vanilla ## measure side by side with the unpatched kernel, into build/bench
+.PHONY: bench bench-quick
+bench: kernel vanilla ## measure side by side with the unpatched kernel: build/bench/report.html
 	@scripts/initramfs.sh release
 	@scripts/initramfs.sh vanilla
 	@bench/alloc_cost.py
 	@bench/locality.py
-	@bench/inflate.py $(ARGS)
+	@bench/nodes.py
+	@bench/faults.py
+	@bench/fragmented.py
+	@bench/reclaim.py
+	@bench/churn.py --rounds 200
+	@bench/report.py
+
+bench-quick: kernel vanilla ## some of it, in less than five minutes
+	@scripts/initramfs.sh release
+	@scripts/initramfs.sh vanilla
+	@bench/fragmented.py --runs 2 --cases movable
+	@bench/reclaim.py --runs 3 --backings anon
+	@bench/report.py
 
 .PHONY: soak
 soak: debug ## everything at once on a debug kernel, for an hour or MINUTES=

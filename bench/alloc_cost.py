@@ -8,19 +8,15 @@ held while free memory is above all watermarks. Figures go to build/bench/alloc_
 """
 
 import argparse
-import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(TOP, 'scripts'))
+from common import BUILD, MIB, TOP, Guest, save
 
-from guest import BUILD, MIB, Guest  # noqa: E402
-
-OBJECTS = {'vanilla': os.path.join(BUILD, 'vanilla/release'), 'release': os.path.join(BUILD, 'release')}
+OBJECTS = {'vanilla': os.path.join(BUILD, 'vanilla/release'),
+           'release': os.path.join(BUILD, 'release')}
 MODULE = 'alloc_loop.ko'
 
 
@@ -69,9 +65,7 @@ def main():
         print(f'{name:28} {least / 1e6:9.4f} instructions a pair '
               f'({max(report[name]) / least - 1:.5%} between runs), '
               f'{least / min(report["unpatched"]):.5f} of the unpatched', flush=True)
-    os.makedirs(os.path.join(BUILD, 'bench'), exist_ok=True)
-    with open(os.path.join(BUILD, 'bench', 'alloc_cost.json'), 'w') as file:
-        json.dump(report, file, indent=1)
+    save('alloc_cost', report)
 
 
 if __name__ == '__main__':

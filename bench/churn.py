@@ -15,16 +15,11 @@ import argparse
 import json
 import os
 import random
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(TOP, 'scripts'))
-
-from guest import BUILD, HUGE, MIB, PAGE, Guest, accelerator  # noqa: E402
-from pattern import Pattern  # noqa: E402
+from common import HUGE, KERNELS, MIB, OUT, PAGE, Guest, accelerator, draw, save
+from pattern import Pattern
 
 NODES = 4
 SIZE = 512          # MiB of each
@@ -33,10 +28,8 @@ LOAD = 400          # MiB that the program has at most
 STEPS = 12          # of the program in a round
 MOST = 0.6          # of memory, for the host
 HALF = 10           # rounds from one measurement to the next
-QUIET = 'virtio_balloon.free_page_reporting=0'
 GUESTS = {
-    'patched': {'flavour': 'release', 'balloon': {'free-page-reporting': True}, 'append': QUIET},
-    'vanilla': {'flavour': 'vanilla', 'balloon': {}},
+    **KERNELS,
     # The same kernels without a balloon: with as much memory as the balloon leaves, and with all.
     'half': {'flavour': 'release', 'balloon': None, 'nodes': [SIZE // 2] * NODES},
     'never': {'flavour': 'release', 'balloon': None},
@@ -118,7 +111,7 @@ def churn(name, rounds, seed):
         return result
 
 
-def chart(path, rounds, results):
+def chart(rounds, results):
     """A line for each guest: the share in whole blocks, over the rounds."""
     blocks, plots = [], []
     for name, title in (('patched', 'patched'), ('vanilla', 'unpatched'),
@@ -128,13 +121,12 @@ def chart(path, rounds, results):
         blocks.append(f'${name} << EOD\n{data}\nEOD\n')
         plots.append(f'${name} with lines lw 2 title "{title}"')
     script = (''.join(blocks) +
-              f'set terminal svg size 900,480 background "white"\nset output "{path}"\n'
               'set title "Memory in whole 2M blocks while half of it is ballooned"\n'
               'set xlabel "targets set by the host"\n'
               'set ylabel "% of the memory that the guest has left"\n'
               f'set xrange [0:{rounds}]\nset yrange [0:100]\nset grid\nset key bottom left\n'
               'plot ' + ', '.join(plots) + '\n')
-    subprocess.run(['gnuplot'], input=script, text=True, check=True)
+    draw('churn', script)
 
 
 def main():
@@ -147,11 +139,9 @@ def main():
     options = parser.parse_args()
     if options.rounds < HALF:
         parser.error(f'--rounds {options.rounds}: {HALF} at least')
-    out = os.path.join(BUILD, 'bench')
-    os.makedirs(out, exist_ok=True)
     settings = {'rounds': options.rounds, 'seed': options.seed, 'accelerator': accelerator()}
     report = {**settings, 'guests': {}}
-    path = os.path.join(out, 'churn.json')
+    path = os.path.join(OUT, 'churn.json')
     if options.resume and os.path.exists(path):
         with open(path) as file:
             before = json.load(file)
@@ -161,13 +151,12 @@ def main():
     def run(name):
         report['guests'][name] = churn(name, options.rounds, options.seed)
         # Each takes long: what is done is kept.
-        with open(path, 'w') as file:
-            json.dump(report, file, indent=1)
+        save('churn', report)
 
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(run, [name for name in GUESTS if name not in report['guests']]))
     results = report['guests']
-    chart(os.path.join(out, 'churn.svg'), options.rounds, results)
+    chart(options.rounds, results)
 
     reference = results['half']['shares']
     for name in 'patched', 'vanilla':

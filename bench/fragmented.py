@@ -10,27 +10,18 @@ go to build/bench/fragmented.json.
 """
 
 import argparse
-import json
 import os
 import statistics
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(TOP, 'scripts'))
-
-from guest import BUILD, HUGE, MIB, Guest, accelerator  # noqa: E402
+from common import HUGE, KERNELS, MIB, OUT, Guest, accelerator, fragment, said, save, spread
 
 NODES = 4
 SIZE = 512          # MiB of each
 KEEP = 154          # of 512 pages
-KERNELS = {
-    'vanilla': {'flavour': 'vanilla', 'balloon': {}},
-    'patched': {'flavour': 'release', 'balloon': {'free-page-reporting': True},
-                'append': 'virtio_balloon.free_page_reporting=0'},
-}
-DISK = os.path.join(BUILD, 'bench', 'disk')
-CASES = {'movable': 0, '5 % of blocks pinned': 5}
+DISK = os.path.join(OUT, 'disk')
+# Of a hundred blocks, those that hold a page that can't be moved.
+CASES = {'movable': 0, 'pinned': 5}
 
 
 def lost(guest):
@@ -57,18 +48,15 @@ def number(guest, name):
 
 
 def measure(name, pin):
-    with Guest(nodes=[SIZE] * NODES, cpus=2, name=f'fragmented-{name}', extra=['-drive', f'file={DISK},format=raw,if=virtio'],
-               **KERNELS[name]) as guest:
+    with Guest(nodes=[SIZE] * NODES, cpus=2, name=f'fragmented-{name}',
+               extra=['-drive', f'file={DISK},format=raw,if=virtio'], **KERNELS[name]) as guest:
         # Neither is to put together again what is prepared here.
         guest.write('/proc/sys/vm/compaction_proactiveness', 0)
         guest.write('/sys/kernel/mm/transparent_hugepage/khugepaged/defrag', 0)
         # Page cache, for one to see that it stays.
         guest.sh('dd if=/dev/vda of=/dev/null bs=1M')
-        for node in range(NODES):
-            guest.sh(f'fragment --node {node} --keep {KEEP} --pin {pin} --leave 40 > /tmp/f{node} & '
-                     f'while ! grep -q . /tmp/f{node}; do kill -0 $! || exit 1; sleep 0.2; done', 300)
+        blocks = fragment(guest, NODES, f'--keep {KEEP} --pin {pin} --leave 40')
         time.sleep(2)
-        blocks = [guest.read(f'/tmp/f{node}').split()[1:] for node in range(NODES)]
         cache, cpu = number(guest, 'nr_file_pages'), cpu_seconds(guest)
         before = lost(guest)
         seconds = guest.settle(NODES * SIZE // 2 * MIB, poll=0.005)
@@ -84,18 +72,24 @@ def measure(name, pin):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--runs', type=int, default=3, help='boots of each kernel (default 3)')
+    parser.add_argument('--cases', default=','.join(CASES),
+                        help=f'which of them (default {",".join(CASES)})')
     options = parser.parse_args()
-    os.makedirs(os.path.dirname(DISK), exist_ok=True)
+    cases = options.cases.split(',')
+    for case in cases:
+        if case not in CASES:
+            parser.error(f'--cases {case}: is none of {", ".join(CASES)}')
+    os.makedirs(OUT, exist_ok=True)
     with open(DISK, 'wb') as disk:
         disk.truncate(64 * MIB)
     report = {'runs': options.runs, 'accelerator': accelerator()}
     print(f'{NODES} nodes of {SIZE} MiB, {KEEP} of 512 pages of each block in use; '
           f'half of memory asked for')
-    for case, pin in CASES.items():
+    for case in cases:
         runs = {name: [] for name in KERNELS}
         for _ in range(options.runs):
             for name in KERNELS:
-                runs[name].append(measure(name, pin))
+                runs[name].append(measure(name, CASES[case]))
         report[case] = runs
         for name, values in runs.items():
             median = {key: statistics.median(run[key] for run in values)
@@ -105,12 +99,11 @@ def main():
                   f'({min(run["seconds"] for run in values):.2f} to '
                   f'{max(run["seconds"] for run in values):.2f}), QEMU\'s CPU '
                   f'{median["cpu"]:.2f} s, page cache {median["cache"]:+.0f} pages', flush=True)
-        ratios = [b['seconds'] / a['seconds'] for a, b in zip(runs['vanilla'], runs['patched'])]
-        print(f'{case:22} takes {statistics.median(ratios):.2f} times as long '
-              f'({min(ratios):.2f} to {max(ratios):.2f})', flush=True)
+        ratios = spread(b['seconds'] / a['seconds']
+                        for a, b in zip(runs['vanilla'], runs['patched']))
+        print(f'{case:22} times as long: {said(ratios, "{:.2f}".format)}', flush=True)
     os.unlink(DISK)
-    with open(os.path.join(BUILD, 'bench', 'fragmented.json'), 'w') as file:
-        json.dump(report, file, indent=1)
+    save('fragmented', report)
 
 
 if __name__ == '__main__':

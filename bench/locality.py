@@ -10,23 +10,15 @@ build/bench/locality.json.
 """
 
 import argparse
-import json
-import os
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(TOP, 'scripts'))
-
-from guest import BUILD, MIB, PAGE, Guest  # noqa: E402
+from common import KERNELS, MIB, PAGE, Guest, save
 
 SIZE = 2048 * MIB
 HOLD = '/sys/kernel/debug/balloon/hold'
 CORE = '/sys/kernel/mm/balloon'
-QUIET = {'flavour': 'release', 'balloon': {'free-page-reporting': True},
-         'append': 'virtio_balloon.free_page_reporting=0'}
-CASES = {'unpatched': {'flavour': 'vanilla', 'balloon': {}},
-         'patched, credit': QUIET, 'patched, exchange': QUIET}
+CASES = {'unpatched': KERNELS['vanilla'],
+         'patched, credit': KERNELS['patched'], 'patched, exchange': KERNELS['patched']}
 
 
 def numa(guest, name):
@@ -36,7 +28,8 @@ def numa(guest, name):
 
 
 def measure(case, node):
-    with Guest(nodes=[1024] * 4, name=f'locality-{case.split()[-1]}-{node}', **CASES[case]) as guest:
+    with Guest(nodes=[1024] * 4, name=f'locality-{case.split()[-1]}-{node}',
+               **CASES[case]) as guest:
         if case != 'unpatched':
             for n in range(4):
                 guest.write(f'/sys/devices/system/node/node{n}/balloon/target', 512 * MIB // PAGE)
@@ -67,9 +60,7 @@ def main():
         print(f'{case:20}' + ''.join(f'{run["local"]:12.2%}' for run in runs) +
               f'{sum(run["numa_miss"] for run in runs):12}'
               f'{sum(run["numa_foreign"] for run in runs):14}', flush=True)
-    os.makedirs(os.path.join(BUILD, 'bench'), exist_ok=True)
-    with open(os.path.join(BUILD, 'bench', 'locality.json'), 'w') as file:
-        json.dump(report, file, indent=1)
+    save('locality', report)
 
 
 if __name__ == '__main__':

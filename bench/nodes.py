@@ -9,26 +9,14 @@ meanwhile. Figures and a chart go to build/bench/nodes.json and nodes.svg.
 """
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(TOP, 'scripts'))
-
-from guest import BUILD, MIB, PAGE, Guest  # noqa: E402
+from common import KERNELS, MIB, PAGE, Guest, draw, said, save, spread
 
 TOTAL = 8192        # MiB
 SIZE = TOTAL * MIB // 4
 REST = 3            # s, of the guest
 COUNTS = [1, 4, 16, 64]
-KERNELS = {
-    'vanilla': {'flavour': 'vanilla', 'balloon': {}},
-    'patched': {'flavour': 'release', 'balloon': {'free-page-reporting': True},
-                'append': 'virtio_balloon.free_page_reporting=0'},
-}
 
 
 def bookkeeping(guest):
@@ -58,7 +46,7 @@ def measure(name, nodes):
         return {'instructions': used - idle, 'memory': bookkeeping(guest) - memory}
 
 
-def chart(path, report):
+def chart(report):
     blocks, plots = [], []
     for name, title in (('vanilla', 'unpatched'), ('patched', 'patched')):
         data = '\n'.join(f'{nodes} {figures["instructions"] / (SIZE // PAGE):.3f}'
@@ -66,12 +54,11 @@ def chart(path, report):
         blocks.append(f'${name} << EOD\n{data}\nEOD\n')
         plots.append(f'${name} with linespoints lw 2 pt 7 title "{title}"')
     script = (''.join(blocks) +
-              f'set terminal svg size 900,480 background "white"\nset output "{path}"\n'
               f'set title "Inflating {SIZE // MIB} MiB of {TOTAL} MiB"\n'
               'set xlabel "nodes"\nset ylabel "instructions a page"\n'
               'set logscale xy\nset xtics (1, 4, 16, 64)\nset yrange [1:]\nset grid\n'
               'plot ' + ', '.join(plots) + '\n')
-    subprocess.run(['gnuplot'], input=script, text=True, check=True)
+    draw('nodes', script)
 
 
 def main():
@@ -91,15 +78,13 @@ def main():
             report[name][nodes] = {'instructions': statistics.median(counts),
                                    'spread': [min(counts), max(counts)], 'memory': memory}
             first = report[name][COUNTS[0]]['instructions']
-            words.append(f'{name} {statistics.median(counts) / (SIZE // PAGE):9.3f} a page '
-                         f'({min(counts) / (SIZE // PAGE):.3f} to {max(counts) / (SIZE // PAGE):.3f}), '
+            each = spread(count / (SIZE // PAGE) for count in counts)
+            words.append(f'{name} {said(each, "{:.2f}".format)} a page, '
                          f'{statistics.median(counts) / first:.3f} of 1 node\'s, '
                          f'{memory // 1024} KiB ({memory / (TOTAL * MIB):.4%})')
         print(f'{nodes:2} nodes: ' + '; '.join(words), flush=True)
-    os.makedirs(os.path.join(BUILD, 'bench'), exist_ok=True)
-    with open(os.path.join(BUILD, 'bench', 'nodes.json'), 'w') as file:
-        json.dump(report, file, indent=1)
-    chart(os.path.join(BUILD, 'bench', 'nodes.svg'), report)
+    save('nodes', report)
+    chart(report)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the benches share: the two kernels, figures and their spread, files in build/bench."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(TOP, 'scripts'))
+
+from guest import (BUILD, HUGE, MIB, PAGE, QEMU, Guest, accelerator, meminfo,  # noqa: E402,F401
+                   resize_pool)
+
+OUT = os.path.join(BUILD, 'bench')
+GIB = 1 << 30
+QUIET = 'virtio_balloon.free_page_reporting=0'
+# With the mm's own reporting of free pages off. The unpatched kernel can't be told so: its device
+# lacks the queue.
+KERNELS = {
+    'vanilla': {'flavour': 'vanilla', 'balloon': {}},
+    'patched': {'flavour': 'release', 'balloon': {'free-page-reporting': True}, 'append': QUIET},
+}
+
+
+def spread(values):
+    values = list(values)
+    return {'median': statistics.median(values), 'min': min(values), 'max': max(values)}
+
+
+def said(figure, form):
+    """A spread in words: median (least to most)."""
+    return f'{form(figure["median"])} ({form(figure["min"])} to {form(figure["max"])})'
+
+
+def save(name, report):
+    """Figures, to build/bench/NAME.json."""
+    os.makedirs(OUT, exist_ok=True)
+    with open(os.path.join(OUT, f'{name}.json'), 'w') as file:
+        json.dump(report, file, indent=1)
+
+
+def draw(name, script, height=480):
+    """A chart by gnuplot, to build/bench/NAME.svg and NAME.png."""
+    for kind, terminal in ('svg', 'svg'), ('png', 'pngcairo'):
+        subprocess.run(['gnuplot'], text=True, check=True, input=(
+            f'set terminal {terminal} size 900,{height} background "white"\n'
+            f'set output "{os.path.join(OUT, name)}.{kind}"\n{script}\n'))
+
+
+def fragment(guest, nodes, options):
+    """Has a program in the guest keep a part of every 2M block of each node; what it says."""
+    for node in range(nodes):
+        guest.sh(f'fragment --node {node} {options} > /tmp/f{node} & while '
+                 f'! grep -q . /tmp/f{node}; do kill -0 $! || exit 1; sleep 0.2; done', 300)
+    return [guest.read(f'/tmp/f{node}').split()[1:] for node in range(nodes)]

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""One page out of all that was measured: build/bench/report.html, charts inside.
+
+Each bench leaves NAME.json, some NAME.svg too, in build/bench. The page shows what is there, and
+says what is not. Nothing on it is loaded from elsewhere.
+"""
+
+import argparse
+import html
+import json
+import os
+import platform
+import subprocess
+import time
+
+from common import BUILD, GIB, OUT, PAGE, QEMU, TOP, accelerator, meminfo, spread
+STYLE = '''
+body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
+table { border-collapse: collapse; margin: 1em 0 } caption { text-align: left; color: #555 }
+th, td { padding: .3em .8em; border-bottom: 1px solid #ccc; text-align: right }
+th:first-child, td:first-child { text-align: left } .better { color: #060 } .worse { color: #a00 }
+svg { max-width: 100%; height: auto } small { color: #555 }
+'''
+
+
+def table(head, rows, caption=''):
+    cell = lambda tag, text: f'<{tag}>{text if text.startswith("<") else html.escape(text)}</{tag}>'
+    return ('<table>' + (f'<caption>{html.escape(caption)}</caption>' if caption else '') +
+            '<tr>' + ''.join(cell('th', text) for text in head) + '</tr>' +
+            ''.join('<tr>' + ''.join(cell('td', text) for text in row) + '</tr>' for row in rows) +
+            '</table>')
+
+
+def shown(figure, form):
+    """A median, and from where to where its runs are."""
+    return (f'<span>{form(figure["median"])} <small>({form(figure["min"])} to '
+            f'{form(figure["max"])})</small></span>')
+
+
+def judged(ratio, form='{:.2f}'.format, more_is_better=True):
+    """A ratio, coloured where its whole spread is on one side of 1."""
+    good = ratio['min'] > 1 if more_is_better else ratio['max'] < 1
+    bad = ratio['max'] < 1 if more_is_better else ratio['min'] > 1
+    kind = 'better' if good else 'worse' if bad else ''
+    return f'<span class="{kind}">{shown(ratio, form)}</span>'
+
+
+def reclaim(report):
+    names = report['means']
+    cases = [case for case in ('reclaim untouched', 'reclaim touched', 'return',
+                               'return and touch')]
+    speed = lambda seconds: f'{report["bytes"] / GIB / seconds:.2f}' if seconds else 'at once'
+    kinds = {'anon': '2M pages (THP)', 'memfd': '4K pages', 'hugetlbfs': 'hugetlbfs'}
+    text = ''
+    for backing, result in report['backings'].items():
+        rows = []
+        for case in cases:
+            cells = []
+            for name in names:
+                figure = result[name].get(case)
+                cells.append('-' if not figure else f'<span>{speed(figure["median"])} <small>('
+                             f'{speed(figure["max"])} to {speed(figure["min"])})</small></span>')
+            rows.append([case, *cells, judged(result['ratios'][case], '{:.1f}'.format)])
+        floor = result.get('floor')
+        text += table(['GiB/s', *names, 'patched : unpatched'], rows,
+                      f'The host backs the guest with {kinds[backing]}.' +
+                      (f' Discarding alone: {speed(floor["median"])} GiB/s.' if floor else ''))
+    return text
+
+
+def nodes(report):
+    pages = report['bytes'] / PAGE
+    counts = list(report['patched'])
+    rows = []
+    for count in counts:
+        row = [count]
+        for name in ('vanilla', 'patched'):
+            figure = report[name][count]
+            low, high = figure['spread']
+            first = report[name][counts[0]]['instructions']
+            row += [shown({'median': figure['instructions'] / pages, 'min': low / pages,
+                            'max': high / pages}, '{:.1f}'.format),
+                    f'{figure["instructions"] / first:.2f}', f'{figure["memory"] / 1024:.0f} KiB']
+        rows.append(row)
+    return table(['nodes', 'unpatched', 'to 1 node', 'bookkeeping', 'patched', 'to 1 node',
+                  'bookkeeping'], rows, 'Instructions a page; how much slab and vmalloc grew.')
+
+
+def faults(report):
+    rows = []
+    for case in ('idle', 'fragmented'):
+        for what in ('p50', 'p99', 'max'):
+            values = {name: [run[what] for run in runs] for name, runs in report[case].items()}
+            ratios = spread([a / b for a, b in zip(values['patched'], values['vanilla'])])
+            micro = lambda ns: f'{ns / 1000:.1f}'
+            rows.append([f'{case}, {what}', shown(spread(values['vanilla']), micro),
+                         shown(spread(values['patched']), micro),
+                         judged(ratios, more_is_better=False)])
+    return table(['us', 'unpatched', 'patched', 'patched : unpatched'], rows)
+
+
+def locality(report):
+    return table(['pages on their own node', *(f'node {n}' for n in range(4)), 'numa_miss'],
+                 [[case, *(f'{run["local"]:.2%}' for run in runs),
+                   str(sum(run['numa_miss'] for run in runs))] for case, runs in report.items()])
+
+
+def alloc_cost(report):
+    base = min(report['unpatched'])
+    return table(['', 'instructions a pair', 'to unpatched'],
+                 [[name, f'{min(counts) / 1e6:.4f}', f'{min(counts) / base:.5f}']
+                  for name, counts in report.items()])
+
+
+def fragmented(report):
+    rows = []
+    for case, kernels in report.items():
+        if not isinstance(kernels, dict):
+            continue
+        for name, runs in kernels.items():
+            rows.append([f'{case}, {"unpatched" if name == "vanilla" else name}',
+                         shown(spread([run['whole'] for run in runs]), '{:.1%}'.format),
+                         shown(spread([run['seconds'] for run in runs]), '{:.2f}'.format),
+                         shown(spread([run['cpu'] for run in runs]), '{:.2f}'.format)])
+    return table(['', 'in whole 2M blocks', 'seconds', 'CPU seconds'], rows)
+
+
+def churn(report):
+    rows = []
+    for name, result in report['guests'].items():
+        huge = result.get('huge')
+        rows.append([{'vanilla': 'unpatched', 'half': 'no balloon, half of the memory',
+                      'never': 'no balloon'}.get(name, name),
+                     shown(spread(result['shares']), '{:.1%}'.format),
+                     f'{huge[1] / huge[0]:.1%}' if huge else '-'])
+    return table(['', 'of its memory in whole 2M blocks', 'still mapped huge by the host'], rows,
+                 f'{report["rounds"]} targets of the host.')
+
+
+SECTIONS = [
+    ('reclaim', 'How fast a host gets memory, and gives it back', reclaim,
+     'Four nodes, 4 GiB, of which 2 GiB move. Touched memory is populated at the host, untouched '
+     'is not. Reporting has no target: a program gives up 2 GiB, and the host waits for the '
+     'reports.'),
+    ('fragmented', 'How much of it is whole, if every 2M block is in use in part', fragmented,
+     '30 % of each block are in use; the host asks for half of the memory.'),
+    ('churn', 'What many changes leave of whole 2M blocks', churn,
+     'A host that changes its mind all the time, and a guest that allocates at every order.'),
+    ('nodes', 'What inflating costs as nodes become more', nodes,
+     '8 GiB on 1 to 64 nodes; counted on a machine whose clock counts instructions.'),
+    ('faults', 'How long page faults take while the balloon inflates', faults,
+     'A program that touches memory all the time.'),
+    ('locality', 'Where a program\'s memory lies while half of the guest is ballooned', locality,
+     'It is bound to a node\'s CPU and touches 800 MiB of the node\'s 1 GiB.'),
+    ('alloc_cost', 'What the allocator pays', alloc_cost,
+     'A pair: a page is allocated and freed, a million times.'),
+]
+
+
+def machine():
+    with open('/proc/cpuinfo') as cpuinfo:
+        model = next((line.partition(':')[2].strip() for line in cpuinfo
+                      if line.startswith('model name')), platform.machine())
+    qemu = subprocess.run([QEMU, '--version'], capture_output=True, text=True,
+                          check=True).stdout.splitlines()[0]
+    kernel = os.path.join(BUILD, 'release/include/config/kernel.release')
+    with open(kernel) as file:
+        release = file.read().strip()
+    return [('machine', f'{model}, {os.cpu_count()} CPUs, {meminfo("MemTotal") >> 30} GiB'),
+            ('host', f'{platform.system()} {platform.release()}'), ('QEMU', qemu),
+            ('accelerator', accelerator()), ('guest', f'Linux {release}'),
+            ('made', time.strftime('%Y-%m-%d %H:%M %Z'))]
+
+
+def inline(path):
+    """An SVG for the inside of a page: without what only a file of its own has."""
+    with open(path) as file:
+        text = file.read()
+    return text[text.index('<svg'):]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.parse_args()
+    parts, missing = [], []
+    for name, title, show, about in SECTIONS:
+        path = os.path.join(OUT, f'{name}.json')
+        if not os.path.exists(path):
+            missing.append(name)
+            continue
+        with open(path) as file:
+            report = json.load(file)
+        svg = os.path.join(OUT, f'{name}.svg')
+        # A chart of before is not this run's.
+        current = os.path.exists(svg) and os.path.getmtime(svg) + 5 > os.path.getmtime(path)
+        parts.append(f'<h2 id="{name}">{title}</h2><p>{about} '
+                     f'<small>bench/{name}.py, '
+                     f'{time.strftime("%Y-%m-%d %H:%M", time.localtime(os.path.getmtime(path)))}'
+                     f'</small></p>' + (inline(svg) if current else '') + show(report))
+    if not parts:
+        raise SystemExit('report.py: nothing was measured yet')
+    page = ('<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Balloons, measured</title>'
+            f'<style>{STYLE}</style><h1>NUMA-aware ballooning, measured</h1>'
+            '<p>Medians, from the least to the most of all runs in brackets. Runs of both kernels '
+            'alternate; ratios are of neighbouring runs. Green: better in every one of them; red: '
+            'worse in every one.</p>' + table(['', ''], map(list, machine())) + ''.join(parts) +
+            (f'<p>Not measured here: {", ".join(missing)}.</p>' if missing else '') + '</html>')
+    path = os.path.join(OUT, 'report.html')
+    with open(path, 'w') as file:
+        file.write(page)
+    print(f'{os.path.relpath(path, TOP)}: ' +
+          ', '.join(name for name, *_ in SECTIONS if name not in missing))
+
+
+if __name__ == '__main__':
+    main()
