@@ -125,6 +125,8 @@ struct balloon {
 	/* private: raised by whatever makes the worker's plan stale */
 	atomic_t generation;
 	bool stopped;
+	/* private: the host kept some of an exchange, and has not given it back */
+	bool surplus;
 	/* private: its host can't be called, under the conversation mutex */
 	bool suspended;
 	struct delayed_work work;

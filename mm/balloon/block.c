@@ -215,7 +215,7 @@ struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index)
 		goto none;
 	/* Base pages can leave a CMA area or a range being isolated; they can't. */
 	if (!migratetype_is_mergeable(get_pageblock_migratetype(head)))
-		goto none;
+		goto next;
 
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
 		if (PageHWPoison(head + i) || !trylock_page(head + i))
@@ -231,9 +231,13 @@ struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index)
 		unlock_page(head + i);
 		/* As freeing would: waiters, for one, may leave a flag behind. */
 		head[i].flags &= ~PAGE_FLAGS_CHECK_AT_PREP;
+		/*
+		 * While others can still be migrated: where all are offline without
+		 * a reference, they are left to offlining.
+		 */
+		if (!i)
+			page_ref_unfreeze(head, 1);
 	}
-	/* Before anyone can see it: offline without a reference is left to offlining. */
-	page_ref_unfreeze(head, 1);
 
 	block_remove(block);
 	bz->nr_partial -= SUPERFRAME_PAGES;
@@ -247,6 +251,7 @@ undo:
 		page_ref_unfreeze(head + i, 1);
 		unlock_page(head + i);
 	}
+next:
 	/* Others get their turn first. */
 	block_move(block);
 none:
@@ -390,6 +395,22 @@ void balloon_requeue_page(struct balloon *b, struct page *page)
 	lock_to_map(b, page, true);
 }
 
+/**
+ * balloon_coalesce_later - a block has become full, or may stay so
+ *
+ * Context: any.
+ */
+void balloon_coalesce_later(void)
+{
+	struct balloon *b;
+
+	rcu_read_lock();
+	b = balloon_current();
+	if (b)
+		balloon_kick_later(b);
+	rcu_read_unlock();
+}
+
 /* Full blocks of one zone that are coalesced per run of the worker. */
 #define COALESCE_BATCH	32
 
@@ -401,6 +422,8 @@ void balloon_requeue_page(struct balloon *b, struct page *page)
  * that arrived is still locked: the worker does it here. So it does with blocks
  * one of whose pages was looked at by others at the time.
  *
+ * A batch a zone; while some of a batch come of it, the worker comes again.
+ *
  * Context: may sleep.
  */
 void balloon_coalesce_full(struct balloon *b)
@@ -408,7 +431,8 @@ void balloon_coalesce_full(struct balloon *b)
 	unsigned long index[COALESCE_BATCH];
 	struct balloon_block *block;
 	struct balloon_node *bn;
-	unsigned int n;
+	unsigned int n, coalesced;
+	bool batch;
 	int nid, z;
 
 	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
@@ -416,6 +440,7 @@ void balloon_coalesce_full(struct balloon *b)
 			struct balloon_zone *bz = &bn->zones[z];
 
 			n = 0;
+			coalesced = 0;
 			spin_lock_irq(&bz->lock);
 			list_for_each_entry(block, &bz->buckets[BALLOON_FULL_BUCKET], list) {
 				if (n == COALESCE_BATCH)
@@ -423,8 +448,11 @@ void balloon_coalesce_full(struct balloon *b)
 				index[n++] = block->index;
 			}
 			spin_unlock_irq(&bz->lock);
+			batch = n == COALESCE_BATCH;
 			while (n--)
-				balloon_coalesce(b, bz, index[n]);
+				coalesced += balloon_coalesce(b, bz, index[n]);
+			if (batch && coalesced)
+				balloon_kick_later(b);
 		}
 	}
 }
@@ -534,7 +562,7 @@ unsigned int balloon_dequeue_emptiest(struct balloon_zone *bz, struct balloon_ex
 	unstick(bz);
 	for (i = 0; i < BALLOON_FULL_BUCKET && !emptiest; i++) {
 		list_for_each_entry(block, &bz->buckets[i], list) {
-			if (seen++ == EMPTIEST_OF)
+			if (seen++ >= EMPTIEST_OF)
 				break;
 			if (block->nr && (!emptiest || block->nr < emptiest->nr))
 				emptiest = block;
@@ -642,6 +670,7 @@ void balloon_page_putback(struct page *page)
 	struct balloon_zone *bz = balloon_page_bz(page);
 	struct balloon_block *block;
 	unsigned long flags;
+	bool full;
 
 	spin_lock_irqsave(&bz->lock, flags);
 	block = block_find(bz, block_index(page));
@@ -650,7 +679,10 @@ void balloon_page_putback(struct page *page)
 	block->away--;
 	block_move(block);
 	bz->partial_away--;
+	full = block->nr == SUPERFRAME_PAGES;
 	spin_unlock_irqrestore(&bz->lock, flags);
+	if (full)
+		balloon_coalesce_later();
 }
 #endif /* CONFIG_BALLOON_COMPACTION */
 
@@ -744,7 +776,8 @@ static void block_stuck(struct balloon_zone *bz, unsigned long index)
 
 	spin_lock_irq(&bz->lock);
 	block = block_find(bz, index);
-	if (block) {
+	/* It may have become full meanwhile. */
+	if (block && block->nr < SUPERFRAME_PAGES) {
 		if (list_empty(stuck))
 			bz->stuck_since = jiffies;
 		list_move_tail(&block->list, stuck);
@@ -798,13 +831,6 @@ static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext
 #define HOLE_BLOCKS	8
 /* Pages taken without letting others have the zone's lock. */
 #define TAKE_MAX	((unsigned int)SUPERFRAME_PAGES)
-
-/* Pages that can't be migrated have no business in a zone of movable ones. */
-static bool may_take(struct zone *zone)
-{
-	return managed_zone(zone) &&
-	       (IS_ENABLED(CONFIG_BALLOON_COMPACTION) || zone_idx(zone) != ZONE_MOVABLE);
-}
 
 static void adopt_all(const struct balloon_extent *ext, unsigned int nr)
 {
@@ -871,7 +897,7 @@ unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
 			ext[n++] = (struct balloon_extent){ page_to_pfn(page), 0 };
 	} else {
 		for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
-			if (!may_take(&zones[z]))
+			if (!balloon_may_take(&zones[z]))
 				continue;
 			nr_blocks = fullest_blocks(&bn->zones[z], index, HOLE_BLOCKS);
 			for (i = 0; i < nr_blocks && n < nr; i++) {
@@ -882,7 +908,7 @@ unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
 			}
 		}
 		for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
-			if (!may_take(&zones[z]))
+			if (!balloon_may_take(&zones[z]))
 				continue;
 			do {
 				got = take_fragments(&zones[z], ext + n, min(nr - n, TAKE_MAX));

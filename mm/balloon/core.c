@@ -173,7 +173,8 @@ unsigned int balloon_host_deflate_nowait(struct balloon *b,
  *
  * Atomically where the backend can. Where it can't, the guest gives first, so
  * that it never holds more than the host granted; the caller has reserved
- * @take's pages.
+ * @take's pages. Who does it for the sake of order only, does not where
+ * @b->surplus tells that the host still has what it kept of the last one.
  *
  * Return: how many of @give the host has, from the first: *@taken at least.
  */
@@ -186,6 +187,8 @@ unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_exten
 	if (!b->ops->exchange) {
 		given = balloon_host_inflate(b, give, nr);
 		*taken = given ? balloon_host_deflate(b, take, given) : 0;
+		if (*taken < given)
+			WRITE_ONCE(b->surplus, true);
 		return given;
 	}
 	noreclaim = memalloc_noreclaim_save();
@@ -304,10 +307,10 @@ void balloon_kick(struct balloon *b)
 }
 
 /**
- * balloon_kick_later - have the worker look at things within a second
+ * balloon_kick_later - have the worker look at things in a second
  * @b: the balloon
  *
- * Unlike balloon_kick(), does not ask a host again that wants to be left alone.
+ * Where it waits to try again it does so then.
  *
  * Context: any.
  */
@@ -520,6 +523,7 @@ static void balloon_run(struct balloon *b)
 {
 	int generation = atomic_read(&b->generation);
 	unsigned long moved;
+	bool met;
 
 	if (READ_ONCE(b->stopped))
 		return;
@@ -548,7 +552,9 @@ static void balloon_run(struct balloon *b)
 	}
 	report(b);
 
-	if (settled(b)) {
+	met = settled(b);
+	if (met) {
+		WRITE_ONCE(b->surplus, false);
 		b->retry_delay = 0;
 		if (balloon_refill_switch(b))
 			queue_delayed_work(system_freezable_wq, &b->work, BALLOON_REFILL_LINGER);
@@ -559,7 +565,8 @@ static void balloon_run(struct balloon *b)
 		queue_delayed_work(system_freezable_wq, &b->work, b->retry_delay * HZ);
 	}
 	trace_balloon_target(balloon_goal(b), balloon_total(), b->retry_delay);
-	mend(b, generation);
+	if (met)
+		mend(b, generation);
 	balloon_gather(b, generation);
 }
 

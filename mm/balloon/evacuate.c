@@ -82,10 +82,19 @@ static bool in_free_block(unsigned long pfn)
 }
 
 /*
- * How many pages have to be moved for the block at @pfn, -1 if one can't be.
- * Nobody is kept from changing it meanwhile: an estimate.
+ * Compaction asks /proc/sys/vm/compact_unevictable_allowed, which is its own: as
+ * that is by default. For the guest's sake nobody's locked memory is touched.
  */
-static int cost_of(unsigned long pfn, unsigned int *ballooned)
+static bool may_move(struct folio *folio, bool mend)
+{
+	return !folio_test_unevictable(folio) || (!mend && !IS_ENABLED(CONFIG_PREEMPT_RT));
+}
+
+/*
+ * How many pages have to be moved for the block at @pfn, -1 if more than @most
+ * or one that can't be. Nobody is kept from changing it meanwhile: an estimate.
+ */
+static int cost_of(unsigned long pfn, int most, bool mend, unsigned int *ballooned)
 {
 	unsigned long i, step;
 	int cost = 0;
@@ -117,9 +126,13 @@ static int cost_of(unsigned long pfn, unsigned int *ballooned)
 			return -1;
 		if (!__folio_test_movable(folio) && (!folio_test_lru(folio) || pinned(folio)))
 			return -1;
+		if (!may_move(folio, mend))
+			return -1;
 		if (folio_test_large(folio))
 			step = min(folio_nr_pages(folio), SUPERFRAME_PAGES);
 		cost += step;
+		if (cost > most)
+			return -1;
 	}
 	return cost;
 }
@@ -138,26 +151,31 @@ static bool suits(struct zone *zone, unsigned long pfn, int most, bool mend, str
 	*v = (struct victim){ zone, pfn, 0, get_pageblock_migratetype(page) };
 	if (!migratetype_is_mergeable(v->migratetype))
 		return false;
-	cost = cost_of(pfn, &v->ballooned);
-	return cost >= 0 && cost <= most &&
+	cost = cost_of(pfn, most, mend, &v->ballooned);
+	return cost >= 0 &&
 	       (mend ? cost && !v->ballooned : v->ballooned < SUPERFRAME_PAGES);
 }
 
+/* Looked at in one go: meanwhile memory can't go offline, nor the worker be stopped. */
+#define LOOK_MAX	4096
+
 /*
- * The zone's blocks from where the last batch ended, up to @nr; for @pages, or,
- * if that is 0, to be left free.
+ * The zone's blocks from where the last batch ended, up to @nr, which is not 0;
+ * for @pages, or, if that is 0, to be left free. None may yet mean that there are
+ * some further on, see exhausted().
  */
 static unsigned int find(struct zone *zone, struct balloon_zone *bz, struct victim *v,
 			 unsigned int nr, unsigned long pages)
 {
 	unsigned int levels = pages ? ARRAY_SIZE(most_moved) : MEND_LEVELS;
 	unsigned long end = zone_end_pfn(zone), pfn;
-	unsigned int n = 0, partial = 0;
+	unsigned int n = 0, partial = 0, look = LOOK_MAX;
 	bool mend = !pages;
 
-	while (!n && bz->evacuate_level < levels) {
+	while (!n && look && bz->evacuate_level < levels) {
 		pfn = max(bz->evacuate_pfn, ALIGN(zone->zone_start_pfn, SUPERFRAME_PAGES));
-		for (; pfn + SUPERFRAME_PAGES <= end && n < nr; pfn += SUPERFRAME_PAGES) {
+		for (; pfn + SUPERFRAME_PAGES <= end && n < nr && look;
+		     pfn += SUPERFRAME_PAGES, look--) {
 			cond_resched();
 			if (!suits(zone, pfn, most_moved[bz->evacuate_level], mend, &v[n]))
 				continue;
@@ -181,11 +199,15 @@ static unsigned int find(struct zone *zone, struct balloon_zone *bz, struct vict
 		if (pfn + SUPERFRAME_PAGES > end) {
 			bz->evacuate_pfn = 0;
 			bz->evacuate_level++;
-		} else if (!n) {
-			break;
 		}
 	}
 	return n;
+}
+
+/* Has find() been through all of the zone, at all costs? */
+static bool exhausted(const struct balloon_zone *bz, bool mend)
+{
+	return bz->evacuate_level >= (mend ? MEND_LEVELS : ARRAY_SIZE(most_moved));
 }
 
 /* Free memory of the same node, and no effort to get it. */
@@ -200,7 +222,7 @@ static struct folio *new_folio(struct folio *src, unsigned long nid)
 }
 
 /* Move what can be moved of an isolated block, but for ballooned pages. */
-static void move_out(const struct victim *v)
+static void move_out(const struct victim *v, bool mend)
 {
 	unsigned long i, step;
 	LIST_HEAD(source);
@@ -219,7 +241,8 @@ static void move_out(const struct victim *v)
 		folio = page_folio(page);
 		if (!folio_try_get(folio))
 			continue;
-		if (page_folio(page) == folio && !folio_test_hugetlb(folio)) {
+		if (page_folio(page) == folio && !folio_test_hugetlb(folio) &&
+		    may_move(folio, mend)) {
 			step = folio_nr_pages(folio) - folio_page_idx(folio, page);
 			isolate_folio_to_list(folio, &source);
 		}
@@ -308,18 +331,18 @@ static void end_isolation(const struct victim *v)
 	undo_isolate_page_range(v->pfn, v->pfn + SUPERFRAME_PAGES, v->migratetype);
 }
 
-/* One batch of a zone. Returns whether there was any block to try. */
-static bool evacuate_zone(struct zone *zone, struct balloon_zone *bz, unsigned long pages,
-			  struct balloon_extent *ext, unsigned int *nr_superframes,
-			  unsigned int *nr_pages)
+/* One batch of up to @most blocks of a zone. Returns whether there are more to try. */
+static bool evacuate_zone(struct zone *zone, struct balloon_zone *bz, unsigned int most,
+			  unsigned long pages, struct balloon_extent *ext,
+			  unsigned int *nr_superframes, unsigned int *nr_pages)
 {
 	unsigned int nr, i, isolated, n = 0;
 	struct victim v[BATCH];
 
-	nr = find(zone, bz, v, budget(zone), pages);
+	nr = find(zone, bz, v, most, pages);
 	isolated = isolate(v, nr);
 	for (i = 0; i < isolated; i++) {
-		move_out(&v[i]);
+		move_out(&v[i], false);
 		if (!v[i].ballooned && take_block(&v[i], &ext[n])) {
 			v[i].migratetype = MIGRATE_MOVABLE;
 			n++;
@@ -331,12 +354,25 @@ static bool evacuate_zone(struct zone *zone, struct balloon_zone *bz, unsigned l
 		end_isolation(&v[i]);
 	}
 	*nr_superframes = n;
-	/* These it does not owe: it made them itself. */
+	if (nr)
+		trace_balloon_evacuate(zone_to_nid(zone), nr, n + !!*nr_pages);
+	return nr || !exhausted(bz, false);
+}
+
+/**
+ * balloon_not_owed - superframes that the balloon made itself are in its queue
+ * @page: the first page of one of them
+ * @nr: how many, of the same zone
+ *
+ * Context: the worker.
+ */
+void balloon_not_owed(struct page *page, unsigned int nr)
+{
+	struct balloon_zone *bz = balloon_page_bz(page);
+
 	spin_lock_irq(&bz->lock);
-	bz->owed -= min(bz->owed, n);
+	bz->owed -= min(bz->owed, nr);
 	spin_unlock_irq(&bz->lock);
-	trace_balloon_evacuate(zone_to_nid(zone), nr, n + !!*nr_pages);
-	return nr;
 }
 
 /**
@@ -344,8 +380,9 @@ static bool evacuate_zone(struct zone *zone, struct balloon_zone *bz, unsigned l
  * @nid: the node
  * @pages: base pages wanted
  * @ext: where to store what was taken, BALLOON_BATCH_PAGES at least
- * @nr_superframes: where to store how many superframes that is; each is to be
- *	passed to balloon_queue_superframe() or balloon_put_superframe()
+ * @nr_superframes: where to store how many superframes that is, all of one zone;
+ *	each is to be passed to balloon_queue_superframe(), and those to
+ *	balloon_not_owed(), or to balloon_put_superframe()
  * @nr_pages: where to store how many base pages follow them, the rest of a
  *	block that was ballooned in part; each is to be passed to
  *	balloon_queue_page() or balloon_put_page()
@@ -362,6 +399,7 @@ bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
 	struct zone *zones = NODE_DATA(nid)->node_zones;
 	struct balloon_zone *bz = balloon_nodes[nid]->zones;
 	bool tried = false, drained = false;
+	unsigned int most;
 	int z;
 
 	*nr_superframes = 0;
@@ -373,14 +411,17 @@ bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
 	/* What is scanned stays there. */
 	get_online_mems();
 	for (z = MAX_NR_ZONES - 1; z >= 0 && !tried; z--) {
-		if (!managed_zone(&zones[z]) || !budget(&zones[z]) ||
-		    bz[z].evacuate_level == ARRAY_SIZE(most_moved))
+		if (!balloon_may_take(&zones[z]) || exhausted(&bz[z], false))
+			continue;
+		most = budget(&zones[z]);
+		if (!most)
 			continue;
 		/* A page on its way to an LRU list looks like one that can't be moved. */
 		if (!drained)
 			lru_add_drain_all();
 		drained = true;
-		tried = evacuate_zone(&zones[z], &bz[z], pages, ext, nr_superframes, nr_pages);
+		tried = evacuate_zone(&zones[z], &bz[z], most, pages, ext, nr_superframes,
+				      nr_pages);
 	}
 	put_online_mems();
 
@@ -415,10 +456,14 @@ static bool mend_zone(struct zone *zone, struct balloon_zone *bz)
 	count_free(zone, &before, &rest);
 	/* Nothing is gained where whole blocks have to take what is moved. */
 	nr = min3((unsigned long)budget(zone), rest / SUPERFRAME_PAGES, owed);
-	nr = find(zone, bz, v, nr, 0);
+	if (nr) {
+		nr = find(zone, bz, v, nr, 0);
+		if (!nr && !exhausted(bz, true))
+			return true;
+	}
 	isolated = isolate(v, nr);
 	for (i = 0; i < isolated; i++)
-		move_out(&v[i]);
+		move_out(&v[i], true);
 	/* What was moved is free when no CPU has it on a list of its own. */
 	if (isolated)
 		drain_all_pages(zone);

@@ -9,9 +9,11 @@
  *
  * No page is moved to a block that holds less than its own: it ends.
  */
+#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/pagemap.h>
+#include <linux/sort.h>
 
 #include "../internal.h"
 #include "internal.h"
@@ -22,17 +24,24 @@ static bool at_rest(struct balloon_zone *bz)
 	return time_after(jiffies, READ_ONCE(bz->compacted) + HZ / 2);
 }
 
-/* One block's pages, as far as there are holes for them. Returns how many moved. */
-static unsigned int gather_zone(struct balloon *b, struct balloon_zone *bz)
+/*
+ * One block's pages, as far as there are holes for them. Returns whether more may
+ * be done: not after the host has kept some.
+ */
+static bool gather_zone(struct balloon *b, struct balloon_zone *bz)
 {
 	struct balloon_extent *out = b->ext, *in = b->ext + SUPERFRAME_PAGES;
 	unsigned int nr, holes, given = 0, taken = 0, i;
 
 	BUILD_BUG_ON(2 * SUPERFRAME_PAGES > BALLOON_BATCH_PAGES);
+	if (READ_ONCE(b->surplus))
+		return false;
 	nr = balloon_dequeue_emptiest(bz, out);
 	if (!nr)
-		return 0;
+		return false;
 	holes = balloon_take_holes(pfn_to_page(out->pfn), in, nr);
+	/* As backends are promised; which hole is for which page does not matter. */
+	sort(in, holes, sizeof(*in), balloon_cmp_pfn, NULL);
 
 	mutex_lock(&balloon_host_lock);
 	if (holes && !b->suspended) {
@@ -57,7 +66,16 @@ static unsigned int gather_zone(struct balloon *b, struct balloon_zone *bz)
 	/* The host has too many: the worker asks them back. */
 	if (taken < given)
 		balloon_kick_later(b);
-	return taken;
+	return taken && taken == given;
+}
+
+/* The lists of a zone go with its last memory. */
+static void drain(struct zone *zone)
+{
+	get_online_mems();
+	if (populated_zone(zone))
+		drain_all_pages(zone);
+	put_online_mems();
 }
 
 /**
@@ -102,7 +120,7 @@ void balloon_gather(struct balloon *b, int generation)
 			/* Before it is looked at: what is scattered anew is not missed. */
 			WRITE_ONCE(bz->scattered, false);
 			/* What compaction has freed is a hole once it is off the CPUs' lists. */
-			drain_all_pages(&NODE_DATA(nid)->node_zones[z]);
+			drain(&NODE_DATA(nid)->node_zones[z]);
 			while (gather_zone(b, bz)) {
 				cond_resched();
 				if (balloon_stale(b, generation)) {

@@ -35,6 +35,9 @@ static int memory_callback(struct notifier_block *nb, unsigned long action, void
 		if (!balloon_vacate(mn->start_pfn, mn->start_pfn + mn->nr_pages))
 			return notifier_from_errno(-ENOMEM);
 		return NOTIFY_OK;
+	case MEM_CANCEL_OFFLINE:
+		balloon_coalesce_later();
+		return NOTIFY_OK;
 	case MEM_ONLINE:
 	case MEM_OFFLINE:
 		break;

@@ -219,6 +219,7 @@ void balloon_set_hold(bool hold);
 void balloon_host_update(struct balloon *b, bool busy);
 
 /* search.c */
+int balloon_cmp_pfn(const void *a, const void *b);
 unsigned long balloon_inflate_around(struct balloon *b, int origin, int owner,
 				     unsigned long want, int generation);
 unsigned long balloon_deflate_around(struct balloon *b, int origin, int owner,
@@ -268,6 +269,13 @@ static inline void balloon_stat_add(int nid, enum balloon_stat item, long n)
 		atomic_long_add(n, &balloon_nodes[nid]->stats[item]);
 }
 
+/* Pages that can't be migrated have no business in a zone of movable ones. */
+static inline bool balloon_may_take(struct zone *zone)
+{
+	return managed_zone(zone) &&
+	       (IS_ENABLED(CONFIG_BALLOON_COMPACTION) || zone_idx(zone) != ZONE_MOVABLE);
+}
+
 /* The first node from @nid on that is known here, which @nid becomes, or NULL. */
 static inline struct balloon_node *balloon_node_from(int *nid)
 {
@@ -298,7 +306,7 @@ void balloon_free_superframe(struct balloon *b, struct page *head);
 bool balloon_split_superframe(int nid);
 bool balloon_break_superframe(struct page *head);
 bool balloon_dequeue_superframe(struct page *head);
-void balloon_coalesce(struct balloon *b, struct balloon_zone *bz,
+bool balloon_coalesce(struct balloon *b, struct balloon_zone *bz,
 		      unsigned long index);
 
 /* block.c */
@@ -328,6 +336,7 @@ void balloon_page_leaves(struct balloon *b, struct page *page);
 void balloon_free_page(struct balloon *b, struct page *page);
 bool balloon_page_isolate(struct page *page);
 void balloon_page_putback(struct page *page);
+void balloon_coalesce_later(void);
 unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
 				unsigned int nr, bool reclaim);
 unsigned int balloon_take_rest(struct zone *zone, unsigned long pfn,
@@ -343,9 +352,11 @@ void balloon_put_page(struct page *page);
 void balloon_evacuate_anew(void);
 bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
 		      unsigned int *nr_superframes, unsigned int *nr_pages);
+void balloon_not_owed(struct page *page, unsigned int nr);
 bool balloon_mend(void);
 #else
 static inline void balloon_evacuate_anew(void) { }
+static inline void balloon_not_owed(struct page *page, unsigned int nr) { }
 static inline bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
 				    unsigned int *nr_superframes, unsigned int *nr_pages)
 {

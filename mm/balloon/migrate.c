@@ -69,7 +69,7 @@ static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 
 	/* Its host kept the page when the device went. */
 	b = balloon_current();
-	if (!b || b->suspended) {
+	if (!b || b->suspended || (!isolated && READ_ONCE(b->surplus))) {
 		err = -EBUSY;
 		goto unlock;
 	}

@@ -220,7 +220,14 @@ static void account(struct search *s, int nid, enum balloon_stat local, long pag
 		balloon_nodes[s->owner]->held[nid] += pages;
 }
 
-static int cmp_pfn(const void *a, const void *b)
+/**
+ * balloon_cmp_pfn - the order of extents, for sort()
+ * @a: an extent
+ * @b: another
+ *
+ * Return: as comparisons do.
+ */
+int balloon_cmp_pfn(const void *a, const void *b)
 {
 	const struct balloon_extent *x = a, *y = b;
 
@@ -234,7 +241,7 @@ static unsigned long give(struct search *s, int nid, unsigned int order,
 	unsigned int i, done;
 
 	/* Neighbours side by side: a backend may make one range of them. */
-	sort(ext, nr, sizeof(*ext), cmp_pfn, NULL);
+	sort(ext, nr, sizeof(*ext), balloon_cmp_pfn, NULL);
 
 	mutex_lock(&balloon_host_lock);
 	done = balloon_host_inflate(s->b, ext, nr);
@@ -369,7 +376,8 @@ static void inflate_evacuated(struct search *s, int nid, unsigned long pages)
 	while (s->done < end && !search_over(s) &&
 	       balloon_evacuate(nid, end - s->done, ext, &nr, &nr_pages)) {
 		if (nr)
-			give(s, nid, SUPERFRAME_ORDER, ext, nr);
+			balloon_not_owed(pfn_to_page(ext[0].pfn),
+					 give(s, nid, SUPERFRAME_ORDER, ext, nr));
 		if (nr_pages)
 			give(s, nid, 0, ext + nr, nr_pages);
 	}

@@ -112,7 +112,7 @@ static unsigned int take(int nid, struct balloon_extent *ext, unsigned int nr,
 
 	/* Highest zone first, as the zonelists do: low memory is the scarcest. */
 	for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
-		if (!managed_zone(&zones[z]))
+		if (!balloon_may_take(&zones[z]))
 			continue;
 		do {
 			spin_lock_irqsave(&zones[z].lock, flags);
@@ -460,22 +460,24 @@ bool balloon_dequeue_superframe(struct page *head)
  * tries again.
  *
  * Context: process context, no page of the block locked by the caller.
+ * Return: whether it is one now.
  */
-void balloon_coalesce(struct balloon *b, struct balloon_zone *bz, unsigned long index)
+bool balloon_coalesce(struct balloon *b, struct balloon_zone *bz, unsigned long index)
 {
 	struct page *head;
 	unsigned long i;
 
 	/* The host could not be asked for it back. */
 	if (b->max_order < SUPERFRAME_ORDER)
-		return;
+		return false;
 	head = balloon_block_claim(bz, index);
 	if (!head)
-		return;
+		return false;
 	for (i = 0; i < SUPERFRAME_PAGES; i++)
 		balloon_page_disown(head + i);
 	set_page_owner(head, SUPERFRAME_ORDER, GFP_HIGHUSER_MOVABLE);
 	balloon_requeue_superframe(head);
 	balloon_stat_add(page_to_nid(head), BALLOON_COALESCE, 1);
 	trace_balloon_coalesce(page_to_nid(head), page_to_pfn(head));
+	return true;
 }

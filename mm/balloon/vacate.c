@@ -48,7 +48,9 @@ unlock:
  * @start_pfn: the range's first page frame
  * @end_pfn: the one after its last
  *
- * What is left then of the balloon is base pages, for the caller to migrate.
+ * What is left then of the balloon is base pages, for the caller to migrate, and
+ * superframes that are on their way to the host or back: the caller, who can't
+ * have those, tries again.
  *
  * Context: may sleep and allocate; the range stays online meanwhile.
  * Return: false if a superframe stays: there is no memory to describe its base
@@ -56,7 +58,7 @@ unlock:
  */
 bool balloon_vacate(unsigned long start_pfn, unsigned long end_pfn)
 {
-	bool vacant = true;
+	bool vacant = true, broken = false;
 	unsigned long pfn;
 
 	if (!balloon_total())
@@ -68,10 +70,17 @@ bool balloon_vacate(unsigned long start_pfn, unsigned long end_pfn)
 		cond_resched();
 		if (!head || !balloon_is_superframe(head) || trade(head, start_pfn, end_pfn))
 			continue;
-		if (!IS_ENABLED(CONFIG_BALLOON_COMPACTION))
+		if (!IS_ENABLED(CONFIG_BALLOON_COMPACTION)) {
 			vacant = false;
-		else if (balloon_dequeue_superframe(head))
-			vacant &= balloon_break_superframe(head);
+		} else if (balloon_dequeue_superframe(head)) {
+			if (balloon_break_superframe(head))
+				broken = true;
+			else
+				vacant = false;
+		}
 	}
+	/* Who wants the range may yet fail to get it. */
+	if (broken)
+		balloon_coalesce_later();
 	return vacant;
 }

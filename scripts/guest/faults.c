@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #define PAGE		4096UL
-#define MAX_FAULTS	(4 << 20)
-#define MAX_CHANGES	(1 << 20)
+#define MAX_FAULTS	4194304
+#define MAX_CHANGES	1048576
 #define SUB		16		/* buckets a power of 2 */
 #define WATCH_NS	200000
 /* Without a step for so long, the balloon is at rest. */
@@ -75,7 +75,8 @@ static void *watch(void *unused)
 			}
 		} else if (last && total > last && nr_inflated) {
 			/* What comes back ends it. */
-			inflated[nr_inflated].from = inflated[nr_inflated].to = at;
+			inflated[nr_inflated].from = at;
+			inflated[nr_inflated].to = at;
 			nr_inflated++;
 		}
 		last = total;
