@@ -3,8 +3,8 @@
 #
 # Packs what a guest runs: initramfs.sh vanilla | release | debug | xen
 #
-# busybox, our init and agent, the programs of scripts/guest/*.c and of the selftests, and the
-# flavour's modules, into build/initramfs-FLAVOUR.cpio.gz. A guest of an emulated Xen is slow, and
+# busybox, our init and agent, balloonstat, the programs of scripts/guest/*.c and of the selftests,
+# and the flavour's modules, into build/initramfs-FLAVOUR.cpio.gz. A guest of an emulated Xen is slow, and
 # has no use for selftests and modules: xen leaves them out.
 
 set -euo pipefail
@@ -26,6 +26,8 @@ for source in "$TOP"/scripts/guest/*.c; do
 	program=$programs/$(basename "$source" .c)
 	[ "$program" -nt "$source" ] || gcc -O2 -Wall -static -pthread -o "$program" "$source"
 done
+
+make -s --no-print-directory -f "$TOP/tools/mm/balloonstat.mk" OUTPUT="$programs" LDFLAGS=-static
 
 # SOURCE TARGET of all that goes in; it is packed again only if one of them has changed.
 inputs() {
