@@ -101,7 +101,7 @@ def churn(name, rounds, seed):
             # Everything that the guest has free is used once; huge pages made it keep much.
             guest.write('/proc/sys/vm/min_free_kbytes', 2048)
             for node in range(NODES):
-                guest.sh(f'fragment --node {node} --leave 10 > /tmp/used & '
+                guest.sh(f'fragment --node {node} --leave 4 > /tmp/used & '
                          'while ! grep -q . /tmp/used; do kill -0 $! || exit 1; sleep 0.2; done; '
                          'kill $!; wait', 300)
             result['huge'] = [start, host_maps(guest)]
