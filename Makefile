@@ -75,7 +75,7 @@ bench-quick: kernel vanilla ## some of it, in less than five minutes
 	@scripts/initramfs.sh release
 	@scripts/initramfs.sh vanilla
 	@bench/fragmented.py --runs 2 --cases movable
-	@bench/reclaim.py --runs 3 --backings anon
+	@bench/reclaim.py --runs 2 --backings anon
 	@bench/report.py
 
 .PHONY: soak
