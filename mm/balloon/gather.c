@@ -18,10 +18,13 @@
 #include "../internal.h"
 #include "internal.h"
 
-/* Has compaction moved no page of the zone for half a second? */
-static bool at_rest(struct balloon_zone *bz)
+/*
+ * Has compaction moved no page of the zone for half a second? A host that has kept
+ * some of an exchange is to give that back first.
+ */
+static bool may_gather(struct balloon *b, struct balloon_zone *bz)
 {
-	return time_after(jiffies, READ_ONCE(bz->compacted) + HZ / 2);
+	return time_after(jiffies, READ_ONCE(bz->compacted) + HZ / 2) && !READ_ONCE(b->surplus);
 }
 
 /*
@@ -34,8 +37,6 @@ static bool gather_zone(struct balloon *b, struct balloon_zone *bz)
 	unsigned int nr, holes, given = 0, taken = 0, i;
 
 	BUILD_BUG_ON(2 * SUPERFRAME_PAGES > BALLOON_BATCH_PAGES);
-	if (READ_ONCE(b->surplus))
-		return false;
 	nr = balloon_dequeue_emptiest(bz, out);
 	if (!nr)
 		return false;
@@ -113,7 +114,7 @@ void balloon_gather(struct balloon *b, int generation)
 
 			if (!READ_ONCE(bz->scattered))
 				continue;
-			if (!at_rest(bz) || balloon_stale(b, generation)) {
+			if (!may_gather(b, bz) || balloon_stale(b, generation)) {
 				balloon_kick_later(b);
 				continue;
 			}
@@ -129,6 +130,9 @@ void balloon_gather(struct balloon *b, int generation)
 					return;
 				}
 			}
+			/* It goes on when the host has given back what it kept. */
+			if (READ_ONCE(b->surplus))
+				WRITE_ONCE(bz->scattered, true);
 		}
 	}
 }
