@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the benches share: the two kernels, figures and their spread, files in build/bench."""
 
+import argparse
 import json
 import os
 import statistics
@@ -22,6 +23,23 @@ KERNELS = {
     'vanilla': {'flavour': 'vanilla', 'balloon': {}},
     'patched': {'flavour': 'release', 'balloon': {'free-page-reporting': True}, 'append': QUIET},
 }
+
+
+def count(text):
+    """An option's value: a number, 1 at least."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f'{text}: a number, 1 at least')
+    return int(text)
+
+
+def some_of(names):
+    """An option's value: some of NAMES, with commas between them."""
+    def parse(text):
+        for word in text.split(','):
+            if word not in names:
+                raise argparse.ArgumentTypeError(f'{word}: is none of {", ".join(names)}')
+        return text.split(',')
+    return parse
 
 
 def spread(values):

@@ -9,7 +9,7 @@ one whose every 2M block is in use in part. Figures go to build/bench/faults.jso
 
 import argparse
 
-from common import KERNELS, MIB, Guest, accelerator, fragment, said, save, spread
+from common import KERNELS, MIB, Guest, accelerator, count, fragment, said, save, spread
 
 NODES = 4
 SIZE = 512          # MiB of each
@@ -51,7 +51,7 @@ def measure(name, case):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--runs', type=int, default=5, help='boots of each kernel (default 5)')
+    parser.add_argument('--runs', type=count, default=5, help='boots of each kernel (default 5)')
     options = parser.parse_args()
     report = {'runs': options.runs, 'accelerator': accelerator()}
     for case in CASES:

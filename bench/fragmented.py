@@ -14,7 +14,8 @@ import os
 import statistics
 import time
 
-from common import HUGE, KERNELS, MIB, OUT, Guest, accelerator, fragment, said, save, spread
+from common import (HUGE, KERNELS, MIB, OUT, Guest, accelerator, count, fragment, said, save,
+                    some_of, spread)
 
 NODES = 4
 SIZE = 512          # MiB of each
@@ -71,21 +72,17 @@ def measure(name, pin):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--runs', type=int, default=3, help='boots of each kernel (default 3)')
-    parser.add_argument('--cases', default=','.join(CASES),
+    parser.add_argument('--runs', type=count, default=3, help='boots of each kernel (default 3)')
+    parser.add_argument('--cases', type=some_of(CASES), default=list(CASES),
                         help=f'which of them (default {",".join(CASES)})')
     options = parser.parse_args()
-    cases = options.cases.split(',')
-    for case in cases:
-        if case not in CASES:
-            parser.error(f'--cases {case}: is none of {", ".join(CASES)}')
     os.makedirs(OUT, exist_ok=True)
     with open(DISK, 'wb') as disk:
         disk.truncate(64 * MIB)
     report = {'runs': options.runs, 'accelerator': accelerator()}
     print(f'{NODES} nodes of {SIZE} MiB, {KEEP} of 512 pages of each block in use; '
           f'half of memory asked for')
-    for case in cases:
+    for case in options.cases:
         runs = {name: [] for name in KERNELS}
         for _ in range(options.runs):
             for name in KERNELS:

@@ -11,7 +11,7 @@ meanwhile. Figures and a chart go to build/bench/nodes.json and nodes.svg.
 import argparse
 import statistics
 
-from common import KERNELS, MIB, PAGE, Guest, draw, said, save, spread
+from common import KERNELS, MIB, PAGE, Guest, count, draw, said, save, spread
 
 TOTAL = 8192        # MiB
 SIZE = TOTAL * MIB // 4
@@ -63,7 +63,7 @@ def chart(report):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--runs', type=int, default=3, help='boots of each (default 3)')
+    parser.add_argument('--runs', type=count, default=3, help='boots of each (default 3)')
     options = parser.parse_args()
     report = {'bytes': SIZE, 'runs': options.runs, 'vanilla': {}, 'patched': {}}
     for nodes in COUNTS:

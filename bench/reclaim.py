@@ -17,8 +17,8 @@ import os
 import subprocess
 import time
 
-from common import (GIB, HUGE, KERNELS, MIB, QEMU, Guest, accelerator, draw, meminfo, resize_pool,
-                    said, save, spread)
+from common import (GIB, HUGE, KERNELS, MIB, QEMU, Guest, accelerator, count, draw, meminfo,
+                    resize_pool, said, save, some_of, spread)
 
 NODES = 4
 SIZE = 2048 * MIB
@@ -228,22 +228,16 @@ def chart(report):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--runs', type=int, default=5, help='boots of each (default 5)')
-    parser.add_argument('--backings', default=','.join(BACKINGS),
+    parser.add_argument('--runs', type=count, default=5, help='boots of each (default 5)')
+    parser.add_argument('--backings', type=some_of(BACKINGS), default=list(BACKINGS),
                         help=f'of the guest\'s memory (default {",".join(BACKINGS)})')
     options = parser.parse_args()
-    backings = options.backings.split(',')
-    for backing in backings:
-        if backing not in BACKINGS:
-            parser.error(f'--backings {backing}: is none of {", ".join(BACKINGS)}')
-    if options.runs < 1:
-        parser.error(f'--runs {options.runs}: 1 at least')
     names = offered()
     report = {'bytes': SIZE, 'runs': options.runs, 'accelerator': accelerator(), 'means': names,
               'backings': {}}
     print(f'{SIZE // MIB} MiB, {options.runs} runs, {report["accelerator"]}')
 
-    for backing in backings:
+    for backing in options.backings:
         runs = {name: [] for name in names}
         for _ in range(options.runs):
             for name in names:
