@@ -8,11 +8,11 @@
  *   any context, backend with deflate_nowait
  *	superframes, as far as the host's target allows (credit)
  *   may wait (__GFP_DIRECT_RECLAIM) and does not reclaim itself (PF_MEMALLOC)
- *	credit from any backend, of base pages too, and exchange; only if no
- *	other conversation with the host goes on
+ *	credit from any backend, of base pages too, and exchange; waits a
+ *	little for its turn to talk to the host
  *   about to call the OOM killer
- *	the same once more, but waits for its turn to talk to the host; then
- *	pages beyond the target, where the host permits it
+ *	the same once more, but waits as long as it takes; then pages beyond
+ *	the target, where the host permits it
  *   ALLOC_NO_WATERMARKS, and the balloon's own worker
  *	nothing: they are what the balloon needs to work at all
  *   __GFP_HIGH without __GFP_RECLAIM
@@ -60,11 +60,21 @@ enum balloon_refill_mode balloon_refill_mode = BALLOON_REFILL_CREDIT;
 /* After a node found no other with plenty, or the host refused. */
 #define EXCHANGE_PAUSE		(HZ / 10)
 
+/*
+ * For one's turn to talk to the host, in ticks: a batch of the worker's, or a
+ * virtual CPU that the host takes away in the middle of one. A host that does
+ * not answer at all is not waited for by every allocation.
+ */
+#define TURN_WAIT		DIV_ROUND_UP(HZ, 50)
+#define TURN_PAUSE		(HZ / 10)
+
 /* What an allocation wants. */
 struct refill {
 	struct zone *zone;
 	struct balloon_zone *bz;
 	unsigned int order;
+	unsigned int alloc_flags;
+	enum zone_type highest_zoneidx;
 	/* It may wait for the host. */
 	bool may_wait;
 	/* What it came to, for who looks on. */
@@ -72,6 +82,13 @@ struct refill {
 	/* Its zone has pages that it could have had. */
 	bool failed;
 };
+
+static bool above_mark(struct refill *r)
+{
+	return zone_watermark_ok(r->zone, r->order,
+				 wmark_pages(r->zone, r->alloc_flags & ALLOC_WMARK_MASK),
+				 r->highest_zoneidx, r->alloc_flags);
+}
 
 /* Has the guest less than the host allows? */
 static bool has_credit(struct balloon *b)
@@ -240,6 +257,30 @@ pause:
 	return 0;
 }
 
+/*
+ * Who has the lock may be waiting for what this allocation is for: it is never
+ * waited for without end.
+ */
+static bool lock_host(struct refill *r)
+{
+	static unsigned long pause = INITIAL_JIFFIES;
+	int ticks;
+
+	for (ticks = 0; !mutex_trylock(&balloon_host_lock); ticks++) {
+		if (ticks == TURN_WAIT)
+			WRITE_ONCE(pause, jiffies + TURN_PAUSE);
+		if (ticks == TURN_WAIT || time_before(jiffies, READ_ONCE(pause))) {
+			r->failed = true;
+			return false;
+		}
+		schedule_timeout_uninterruptible(1);
+		/* Whoever had it may have done so for this zone. */
+		if (above_mark(r))
+			return false;
+	}
+	return true;
+}
+
 static unsigned long refill_wait(struct refill *r, enum balloon_refill_mode mode)
 {
 	unsigned long got = 0;
@@ -257,11 +298,8 @@ static unsigned long refill_wait(struct refill *r, enum balloon_refill_mode mode
 	if (!credit && !exchange)
 		return 0;
 
-	/* Who has it may be waiting for what this allocation is for. */
-	if (!mutex_trylock(&balloon_host_lock)) {
-		r->failed = true;
+	if (!lock_host(r))
 		return 0;
-	}
 	b = balloon_current();
 	if (b && !READ_ONCE(b->stopped)) {
 		got = refill_credit(r, b);
@@ -331,9 +369,10 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
 	struct refill r = {
 		.zone = zone, .order = order,
+		.alloc_flags = alloc_flags, .highest_zoneidx = ac->highest_zoneidx,
 		.may_wait = gfpflags_allow_blocking(gfp_mask) && !(current->flags & PF_MEMALLOC),
 	};
-	unsigned long mark, done = 0, got;
+	unsigned long done = 0, got;
 	u64 began = 0;
 	bool ok = false;
 	int i;
@@ -350,15 +389,14 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 
 	if (trace_balloon_refill_enabled())
 		began = ktime_get_mono_fast_ns();
-	mark = wmark_pages(zone, alloc_flags & ALLOC_WMARK_MASK);
 	for (i = 0; i < REFILL_MAX && !ok; i++) {
 		got = refill_nowait(&r);
 		if (!got)
 			got = refill_wait(&r, mode);
+		done += got;
+		ok = above_mark(&r);
 		if (!got)
 			break;
-		done += got;
-		ok = zone_watermark_ok(zone, order, mark, ac->highest_zoneidx, alloc_flags);
 		/* Base pages are on this CPU's list, where no watermark sees them. */
 		if (!order && got < SUPERFRAME_PAGES)
 			ok = true;
