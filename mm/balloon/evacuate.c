@@ -57,10 +57,10 @@ struct victim {
 	int migratetype;
 };
 
-/* Somebody else holds it, for how long nobody knows. */
+/* Somebody else than we holds it, for how long nobody knows. */
 static bool pinned(struct folio *folio)
 {
-	int refs = folio_mapcount(folio);
+	int refs = folio_mapcount(folio) + 1;
 
 	if (folio_mapping(folio))
 		refs += folio_nr_pages(folio) + folio_test_private(folio);
@@ -90,6 +90,24 @@ static bool may_move(struct folio *folio, bool mend)
 	return !folio_test_unevictable(folio) || (!mend && !IS_ENABLED(CONFIG_PREEMPT_RT));
 }
 
+/* Can what @page, which was in use a moment ago, is part of be moved? Its base pages, or -1. */
+static int pages_to_move(struct page *page, bool mend)
+{
+	struct folio *folio = page_folio(page);
+	int pages = -1;
+
+	/* Without a reference it may become part of a larger one as we look. */
+	if (!folio_try_get(folio))
+		return 1;
+	if (page_folio(page) != folio)
+		pages = 1;
+	else if (!PageHWPoison(page) && !folio_test_hugetlb(folio) && may_move(folio, mend) &&
+		 (__folio_test_movable(folio) || (folio_test_lru(folio) && !pinned(folio))))
+		pages = folio_nr_pages(folio);
+	folio_put(folio);
+	return pages;
+}
+
 /*
  * How many pages have to be moved for the block at @pfn, -1 if more than @most
  * or one that can't be. Nobody is kept from changing it meanwhile: an estimate.
@@ -97,14 +115,13 @@ static bool may_move(struct folio *folio, bool mend)
 static int cost_of(unsigned long pfn, int most, bool mend, unsigned int *ballooned)
 {
 	unsigned long i, step;
-	int cost = 0;
+	int cost = 0, pages;
 
 	*ballooned = 0;
 	if (in_free_block(pfn))
 		return 0;
 	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
 		struct page *page = pfn_to_page(pfn + i);
-		struct folio *folio = page_folio(page);
 
 		step = 1;
 		if (PageBuddy(page)) {
@@ -122,14 +139,10 @@ static int cost_of(unsigned long pfn, int most, bool mend, unsigned int *balloon
 		/* On its way to the free lists. */
 		if (!PageCompound(page) && !page_count(page))
 			continue;
-		if (PageHWPoison(page) || folio_test_hugetlb(folio))
+		pages = pages_to_move(page, mend);
+		if (pages < 0)
 			return -1;
-		if (!__folio_test_movable(folio) && (!folio_test_lru(folio) || pinned(folio)))
-			return -1;
-		if (!may_move(folio, mend))
-			return -1;
-		if (folio_test_large(folio))
-			step = min(folio_nr_pages(folio), SUPERFRAME_PAGES);
+		step = min(pages, SUPERFRAME_PAGES);
 		cost += step;
 		if (cost > most)
 			return -1;
