@@ -250,6 +250,16 @@ void limit_cpu_lists(bool on)
 		refresh_vmstat();
 }
 
+/* The kernel compacts memory of its own accord, on a slow machine before a test has looked. */
+void proactive_compaction(bool on)
+{
+	static long usual = -1;
+
+	if (usual < 0)
+		usual = read_number("/proc/sys/vm/compaction_proactiveness");
+	write_number("/proc/sys/vm/compaction_proactiveness", on ? usual : 0);
+}
+
 long read_vmstat(const char *name)
 {
 	return line_number("/proc/vmstat", name);

@@ -64,6 +64,7 @@ void all_memory(struct node_memory *sum);
  */
 void refresh_vmstat(void);
 void limit_cpu_lists(bool on);
+void proactive_compaction(bool on);
 long read_vmstat(const char *name);
 long vmstat_balloon(void);
 long node_vmstat_balloon(int nid);

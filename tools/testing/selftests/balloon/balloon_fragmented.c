@@ -310,6 +310,7 @@ TEST_F_TIMEOUT(balloon, partial_blocks_are_put_together, LONG)
 	int i;
 
 	ASSERT_EQ(0, sim_enable_as("max_order", "0\n"));
+	proactive_compaction(false);
 	ASSERT_TRUE(use(&u, last(), 12, 502, 0));
 	node_memory(last(), &m);
 	want = m.above - 2 * SUPERFRAME;

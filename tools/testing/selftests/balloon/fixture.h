@@ -39,6 +39,7 @@ FIXTURE_SETUP(balloon)
 
 FIXTURE_TEARDOWN(balloon)
 {
+	proactive_compaction(true);
 	sim_defaults();
 	sim_set("lend", 0);
 	EXPECT_TRUE(set_target(0));
