@@ -142,5 +142,6 @@ void balloon_suspend(struct balloon *b);
 void balloon_resume(struct balloon *b);
 int balloon_lend(struct balloon *b, struct page **pages, unsigned int nr);
 void balloon_reclaim_lent(struct balloon *b, struct page **pages, unsigned int nr);
+unsigned long balloon_add_unpopulated(struct balloon *b, unsigned long pfn, unsigned long nr);
 
 #endif /* _LINUX_BALLOON_NUMA_H */
