@@ -130,8 +130,6 @@ static struct xenbus_watch target_watch = {
  */
 void xen_numa_balloon_watch(void)
 {
-	if (!xen_numa_balloon_active())
-		return;
 	if (register_xenbus_watch(&target_watch))
 		pr_err("no watch on memory/node: its targets are not heard of\n");
 }

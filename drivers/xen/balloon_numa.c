@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Xen as a backend of mm/balloon, for guests whose physical memory Xen translates
- * (PVH and HVM): extents of 2M and 4K, asked for on the node that they belong to.
- *
- * Pages that never were populated, that were hotplugged, or that were lent to
- * map foreign memory stay in balloon.c's own list; PV guests have all there.
+ * Xen as a backend of mm/balloon: extents of 2M and 4K, asked for on the node
+ * that they belong to. balloon.c has the target, and makes room for more.
  */
 #define pr_fmt(fmt) "xen:balloon: " fmt
 
 #include <linux/balloon_numa.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/wait.h>
 
 #include <acpi/acpi_numa.h>
 #include <asm/xen/hypercall.h>
@@ -48,7 +47,15 @@
 static xen_pfn_t frames[FRAMES];
 static unsigned char refusals[MAX_NUMNODES];
 
-static bool active;
+/* What the host wants to have, what others have borrowed or want to, and the larger. */
+static unsigned long wanted, borrowed, target;
+static DEFINE_MUTEX(target_lock);	/* all of them */
+
+static bool registered;
+
+/* The worker went to rest so often. */
+static atomic_t rests;
+static DECLARE_WAIT_QUEUE_HEAD(rest_wq);
 
 /**
  * xen_numa_balloon_vnode - what Xen calls a node
@@ -71,7 +78,24 @@ static unsigned int mem_flags(int nid, bool exact)
 	return MEMF_VNODE | MEMF_NODE(vnode) | (exact ? MEMF_EXACT_NODE : 0);
 }
 
-/* One hypercall, for @nr extents. Returns for how many it was done, from the first. */
+/* Xen's frames of @nr extents, one of each piece: where they are, or where they are to be. */
+static unsigned int list_frames(xen_pfn_t *list, const struct balloon_extent *ext,
+				unsigned int nr, unsigned int order, bool populated)
+{
+	unsigned int i, n = 0;
+	unsigned long at;
+
+	for (i = 0; i < nr; i++) {
+		for (at = 0; at < 1UL << ext->order; at += 1UL << order) {
+			struct page *page = pfn_to_page(ext[i].pfn + at);
+
+			list[n++] = populated ? xen_page_to_gfn(page) : page_to_xen_pfn(page);
+		}
+	}
+	return n;
+}
+
+/* One hypercall, for @nr frames. Returns for how many it was done, from the first. */
 static unsigned int memory_op(unsigned int op, xen_pfn_t *list, unsigned int nr,
 			      unsigned int order, unsigned int flags)
 {
@@ -83,59 +107,58 @@ static unsigned int memory_op(unsigned int op, xen_pfn_t *list, unsigned int nr,
 	};
 	int rc;
 
+	if (!nr)
+		return 0;
 	set_xen_guest_handle(reservation.extent_start, list);
 	rc = HYPERVISOR_memory_op(op, &reservation);
 	return clamp(rc, 0, (int)nr);
 }
 
-/* @ext in as many hypercalls as @list, which has @room, makes of them. */
-static unsigned int memory_ops(unsigned int op, xen_pfn_t *list, unsigned int room,
-			       const struct balloon_extent *ext, unsigned int nr,
-			       unsigned int flags)
+/*
+ * One hypercall's extents to Xen, in pieces of @order; @list has room for them.
+ * Returns how many, from the first.
+ */
+static unsigned int release(xen_pfn_t *list, const struct balloon_extent *ext, unsigned int nr,
+			    unsigned int order)
 {
-	unsigned int done = 0, n, i, got;
+	unsigned int shift = ext->order - order;
+	unsigned int frames = list_frames(list, ext, nr, order, true), got, done;
 
-	do {
-		n = min(nr - done, room);
-		for (i = 0; i < n; i++)
-			list[i] = page_to_xen_pfn(pfn_to_page(ext[done + i].pfn));
-		got = memory_op(op, list, n, ext->order, flags);
-		done += got;
-	} while (got == n && done < nr);
+	xen_pv_balloon_unmap(ext, nr);
+	got = memory_op(XENMEM_decrease_reservation, list, frames, order, 0);
+	/* It is Xen's if a part of it is; the rest is nobody's. */
+	done = DIV_ROUND_UP(got, 1U << shift);
+	if ((done << shift) > got)
+		pr_warn_ratelimited("host left %u pages of a superframe\n",
+				    ((done << shift) - got) << order);
+	if (!xen_pv_balloon_map(ext + done, nr - done, list + (done << shift), order))
+		pr_err_ratelimited("host neither takes pages nor lets us have them\n");
 	return done;
 }
 
-/* The first @nr base pages of an extent, one by one. */
-static unsigned long page_ops(unsigned int op, const struct balloon_extent *ext,
-			      unsigned long nr, unsigned int flags)
+/*
+ * One hypercall's extents back from Xen, in pieces of @order. A superframe comes
+ * whole or not at all. Returns how many, from the first.
+ */
+static unsigned int populate(xen_pfn_t *list, const struct balloon_extent *ext, unsigned int nr,
+			     unsigned int order, unsigned int flags)
 {
-	unsigned long done = 0, n, i, got;
+	unsigned int shift = ext->order - order;
+	unsigned int frames, got, done, rest;
 
-	do {
-		n = min_t(unsigned long, nr - done, FRAMES);
-		for (i = 0; i < n; i++)
-			frames[i] = page_to_xen_pfn(pfn_to_page(ext->pfn + done + i));
-		got = memory_op(op, frames, n, 0, flags);
-		done += got;
-	} while (got == n && done < nr);
+	nr = xen_pv_balloon_prepare(ext, nr);
+	frames = list_frames(list, ext, nr, order, false);
+	got = memory_op(XENMEM_populate_physmap, list, frames, order, flags);
+	done = got >> shift;
+	if (!xen_pv_balloon_map(ext, done, list, order))
+		done = 0;
+	rest = got - (done << shift);
+	if (memory_op(XENMEM_decrease_reservation, list + (done << shift), rest, order, 0) < rest)
+		pr_warn_ratelimited("host keeps pages populated\n");
 	return done;
 }
 
-/* The host has no 2M there any more: an extent in base pages, whole or not at all. */
-static bool populate_pages(const struct balloon_extent *ext, unsigned int flags)
-{
-	unsigned long pages = 1UL << ext->order, got, back;
-
-	got = page_ops(XENMEM_populate_physmap, ext, pages, flags);
-	if (got == pages)
-		return true;
-	back = got ? page_ops(XENMEM_decrease_reservation, ext, got, 0) : 0;
-	if (back < got)
-		pr_warn_ratelimited("host keeps %lu pages populated\n", got - back);
-	return false;
-}
-
-static long inflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+static void scrub(const struct balloon_extent *ext, unsigned int nr)
 {
 	unsigned int i;
 	unsigned long j;
@@ -150,7 +173,42 @@ static long inflate(struct balloon *b, const struct balloon_extent *ext, unsigne
 		if (ext[i].order)
 			debug_pagealloc_unmap_pages(page, 1 << ext[i].order);
 	}
-	return memory_ops(XENMEM_decrease_reservation, frames, FRAMES, ext, nr, 0);
+}
+
+/* As many as Xen can take in one piece each, then one that it can't. */
+static long inflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int done = 0, order, n, got;
+
+	scrub(ext, nr);
+	do {
+		order = ext->order;
+		for (n = 0; n < min(nr - done, FRAMES); n++)
+			if (!xen_pv_balloon_contiguous(ext + done + n))
+				break;
+		if (!n) {
+			n = 1;
+			order = 0;
+		}
+		got = release(frames, ext + done, n, order);
+		done += got;
+	} while (got == n && done < nr);
+	return done;
+}
+
+/* In one piece each, in as many hypercalls as @list, which has @room, makes of them. */
+static unsigned int populate_all(xen_pfn_t *list, unsigned int room,
+				 const struct balloon_extent *ext, unsigned int nr,
+				 unsigned int flags)
+{
+	unsigned int done = 0, n, got;
+
+	do {
+		n = min(nr - done, room);
+		got = populate(list, ext + done, n, ext->order, flags);
+		done += got;
+	} while (got == n && done < nr);
+	return done;
 }
 
 /*
@@ -162,9 +220,9 @@ static long deflate(struct balloon *b, const struct balloon_extent *ext, unsigne
 	int nid = page_to_nid(pfn_to_page(ext->pfn));
 	bool exact = refusals[nid] < EXACT_TRIES;
 	unsigned int flags = mem_flags(nid, exact);
-	unsigned int done = memory_ops(XENMEM_populate_physmap, frames, FRAMES, ext, nr, flags);
+	unsigned int done = populate_all(frames, FRAMES, ext, nr, flags);
 
-	while (ext->order && done < nr && populate_pages(ext + done, flags))
+	while (ext->order && done < nr && populate(frames, ext + done, 1, 0, flags))
 		done++;
 	if (done == nr)
 		refusals[nid] = 0;
@@ -179,20 +237,78 @@ static long deflate_nowait(struct balloon *b, const struct balloon_extent *ext, 
 	unsigned int flags = mem_flags(page_to_nid(pfn_to_page(ext->pfn)), true);
 	xen_pfn_t list[FRAMES_NOWAIT];
 
-	return memory_ops(XENMEM_populate_physmap, list, FRAMES_NOWAIT, ext, nr, flags);
+	return populate_all(list, FRAMES_NOWAIT, ext, nr, flags);
+}
+
+/*
+ * Xen changes as many frames for one as make a superframe at once, or none; it
+ * takes them from wherever it likes.
+ */
+static long exchange(struct balloon *b, const struct balloon_extent *give,
+		     const struct balloon_extent *take, unsigned int nr)
+{
+	static xen_pfn_t taken[FRAMES];
+	struct xen_memory_exchange op;
+	unsigned int done = 0, order, n, got;
+
+	nr = xen_pv_balloon_prepare(take, nr);
+	scrub(give, nr);
+	while (done < nr) {
+		n = give->order ? 1 : min(nr - done, FRAMES);
+		order = xen_pv_balloon_contiguous(give + done) ? give->order : 0;
+		op = (struct xen_memory_exchange) {
+			.in.nr_extents = list_frames(frames, give + done, n, order, true),
+			.in.extent_order = order,
+			.in.domid = DOMID_SELF,
+			.out.nr_extents = list_frames(taken, take + done, n, take->order, false),
+			.out.extent_order = take->order,
+			.out.domid = DOMID_SELF,
+		};
+		set_xen_guest_handle(op.in.extent_start, frames);
+		set_xen_guest_handle(op.out.extent_start, taken);
+		xen_pv_balloon_unmap(give + done, n);
+		HYPERVISOR_memory_op(XENMEM_exchange, &op);
+		got = min_t(xen_ulong_t, op.nr_exchanged >> (give->order - order), n);
+		if (!xen_pv_balloon_map(take + done, got, taken, take->order) ||
+		    !xen_pv_balloon_map(give + done + got, n - got,
+					frames + (got << (give->order - order)), order))
+			pr_err_ratelimited("host does not let us have our pages\n");
+		done += got;
+		if (got < n)
+			break;
+	}
+	return done;
 }
 
 static void update(struct balloon *b, unsigned long pages, bool busy)
 {
 	xen_balloon_core_holds(pages);
-	if (!busy)
-		xen_numa_balloon_publish();
+	if (busy)
+		return;
+	xen_numa_balloon_publish();
+	atomic_inc(&rests);
+	wake_up_all(&rest_wq);
 }
 
 static const struct balloon_ops ops = {
 	.inflate = inflate,
 	.deflate = deflate,
 	.deflate_nowait = deflate_nowait,
+	.update = update,
+};
+
+/* Mapping a frame takes locks, and may take memory. */
+static const struct balloon_ops ops_pv = {
+	.inflate = inflate,
+	.deflate = deflate,
+	.exchange = exchange,
+	.update = update,
+};
+
+/* As Xen can't be told where to take what it exchanges from. */
+static const struct balloon_ops ops_pv_nodes = {
+	.inflate = inflate,
+	.deflate = deflate,
 	.update = update,
 };
 
@@ -204,50 +320,127 @@ static struct balloon balloon = {
 	.flags = BALLOON_EXACT_TARGET,
 };
 
-/**
- * xen_numa_balloon_active - is there a core that gives this guest's pages to Xen?
- *
- * Return: whether; else balloon.c's own list has to do.
- */
-bool xen_numa_balloon_active(void)
+/* With target_lock held. A target that is set again begins anew with the retries. */
+static void apply(void)
 {
-	return active;
+	if (target == max(wanted, borrowed))
+		return;
+	target = max(wanted, borrowed);
+	balloon_set_target(&balloon, target);
 }
 
 /**
- * xen_numa_balloon_set_target - how much the core should hold
+ * xen_numa_balloon_set_target - how much the host wants the core to hold
  * @pages: base pages
  *
- * A target that is set again begins anew with the retries: only news is passed on.
- *
- * Context: balloon.c's thread.
+ * Context: may sleep.
  */
 void xen_numa_balloon_set_target(unsigned long pages)
 {
-	static unsigned long target;
-
-	if (pages == target)
+	if (!registered)
 		return;
-	target = pages;
-	balloon_set_target(&balloon, pages);
+	mutex_lock(&target_lock);
+	wanted = pages;
+	apply();
+	mutex_unlock(&target_lock);
 }
 
 /**
- * xen_numa_balloon_init - register with the core, if this guest can
+ * xen_numa_balloon_add - memory that the guest never had
+ * @pfn: its first page frame
+ * @nr: how many
+ *
+ * The host is thought to want it all, until it says something else.
+ *
+ * Context: as balloon_add_unpopulated().
+ * Return: how many pages there was room for.
+ */
+unsigned long xen_numa_balloon_add(unsigned long pfn, unsigned long nr)
+{
+	if (!registered)
+		return 0;
+	mutex_lock(&target_lock);
+	nr = balloon_add_unpopulated(&balloon, pfn, nr);
+	wanted += nr;
+	target += nr;
+	apply();
+	mutex_unlock(&target_lock);
+	return nr;
+}
+
+static void borrow(long pages)
+{
+	mutex_lock(&target_lock);
+	borrowed += pages;
+	apply();
+	mutex_unlock(&target_lock);
+}
+
+/* How long the worker may take to inflate what is to be lent. */
+#define LEND_PATIENCE	(10 * HZ)
+
+/**
+ * xen_numa_balloon_lend - get pages without frames, to map foreign ones at
+ * @pages: where to store them
+ * @nr: how many
+ *
+ * Inflates more than the host wants where that is not enough.
+ *
+ * Context: may sleep and allocate.
+ * Return: 0, or -ENOMEM where the guest has no memory to spare for it.
+ */
+int xen_numa_balloon_lend(struct page **pages, unsigned int nr)
+{
+	unsigned int n, tries;
+	int seen;
+
+	if (!registered)
+		return -ENOMEM;
+	borrow(nr);
+	seen = atomic_read(&rests);
+	n = balloon_lend(&balloon, pages, nr);
+	/* The worker may have been on its way to rest: after the second time, that is all. */
+	for (tries = 0; n < nr && tries < 2; tries++) {
+		wait_event_timeout(rest_wq, atomic_read(&rests) != seen, LEND_PATIENCE);
+		seen = atomic_read(&rests);
+		n += balloon_lend(&balloon, pages + n, nr - n);
+	}
+	if (n == nr)
+		return 0;
+	balloon_reclaim_lent(&balloon, pages, n);
+	borrow(-(long)nr);
+	return -ENOMEM;
+}
+
+/**
+ * xen_numa_balloon_reclaim_lent - the end of xen_numa_balloon_lend()
+ * @pages: pages that nothing is mapped at any more
+ * @nr: how many
+ *
+ * Context: may sleep and allocate.
+ */
+void xen_numa_balloon_reclaim_lent(struct page **pages, unsigned int nr)
+{
+	balloon_reclaim_lent(&balloon, pages, nr);
+	borrow(-(long)nr);
+}
+
+/**
+ * xen_numa_balloon_init - register with the core
  *
  * Context: process context, once, before targets come.
- * Return: 0, also where balloon.c's own list has to do; or an errno.
+ * Return: 0 or an errno.
  */
 int xen_numa_balloon_init(void)
 {
 	int rc;
 
 	if (!xen_feature(XENFEAT_auto_translated_physmap))
-		return 0;
+		balloon.ops = mem_flags(first_online_node, true) ? &ops_pv_nodes : &ops_pv;
 	rc = balloon_register(&balloon);
 	if (rc)
 		return rc;
-	active = true;
+	registered = true;
 	if (num_online_nodes() > 1 && !xen_feature(XENFEAT_memory_op_vnode_supported))
 		pr_warn("Xen does not know our nodes: what comes back lies anywhere\n");
 	return 0;
