@@ -541,10 +541,11 @@ class Terminal(Case):
 
     def test_wraps(self):
         for columns in 1, 20, 40, 80, 133:
+            # Not all fit: the total comes first.
             text = self.once(self.tree(nodes=range(10)), columns=columns)
             rows = self.rows(text)
-            self.assertEqual([f'Node {nid}' for nid in range(10)] + ['Total'], rows['head'])
-            self.assertEqual(['256.00'] * 10 + ['2560.00'], rows['Balloon'])
+            self.assertEqual(['Total'] + [f'Node {nid}' for nid in range(10)], rows['head'])
+            self.assertEqual(['2560.00'] + ['256.00'] * 10, rows['Balloon'])
             if columns >= 40:
                 for line in text.splitlines()[1:]:
                     self.assertLessEqual(len(line), columns, text)
@@ -566,11 +567,34 @@ class Terminal(Case):
         self.start(self.tree(), '-w', '0.2', rows=6)
         frame = self.frame()
         self.assertEqual(5, frame.count('\n'))
-        self.assertTrue(frame.endswith('\n...\033[K'), repr(frame))
+        self.assertTrue(frame.endswith('\n... 11 lines more\033[K'), repr(frame))
         self.resize(60, 200)
         frame = self.frame('free')
-        self.assertNotIn('...\033', frame)
+        self.assertNotIn('... ', frame)
         self.assertRegex(frame, r'\[[#=.]{187}\]')
+        self.ended()
+
+    def test_too_narrow_a_terminal(self):
+        for columns in 1, 10, 38, 40, 62, 74:
+            self.start(self.tree(), '-w', '0.1', rows=14, columns=columns)
+            for line in self.frame().split('\n'):
+                # None wraps, and nothing is erased behind a line as wide as the terminal.
+                text = line.removesuffix('\033[K')
+                self.assertLess(len(text), columns + (text == line), repr(line))
+            self.ended()
+
+    def test_resized(self):
+        """The terminal's new size shows at once, with the rates of the last interval."""
+        tree = self.tree()
+        self.start(tree, '-d', '-w', '2', columns=120)
+        self.frame('free')
+        tree.stat(1, migrate=4000)
+        rates = self.rows(self.frame('free').replace('\033[K', ''))['migrate']
+        self.assertGreater(float(rates[1]), 0)
+        self.resize(90, 50)
+        rows = self.rows(self.frame('free').replace('\033[K', ''))
+        self.assertEqual('Total', rows['head'][0])
+        self.assertEqual(sorted(rates), sorted(rows['migrate']))
         self.ended()
 
     def test_suspended(self):

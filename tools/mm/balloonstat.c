@@ -80,17 +80,33 @@ static void show_cursor(void)
 	}
 }
 
-/* From the top of the terminal, each line over the one before; what is too long is left out. */
-static void draw(const char *text, unsigned int lines)
+/* Without what is too wide: a line that wraps would push the first one off. */
+static void put_line(const char *text, unsigned int len, unsigned int width)
 {
-	int len;
+	/* Behind a line as wide as the terminal, some would erase its last character. */
+	if (len < width)
+		printf("%.*s\033[K", len, text);
+	else
+		printf("%.*s", width, text);
+}
+
+/* From the top of the terminal, each line over the one before; what is too high is left out. */
+static void draw(const char *text, unsigned int lines, unsigned int width)
+{
+	unsigned int len, left = 0;
+	char more[40];
 
 	fputs("\033[?25l\033[H", stdout);
 	for (; *text && --lines; text += len + 1) {
 		len = strcspn(text, "\n");
-		printf("%.*s\033[K\n", len, text);
+		put_line(text, len, width);
+		putchar('\n');
 	}
-	fputs(*text ? "...\033[K\033[J" : "\033[J", stdout);
+	for (; *text; text++)
+		left += *text == '\n';
+	if (left)
+		put_line(more, snprintf(more, sizeof(more), "... %u lines more", left), width);
+	fputs("\033[J", stdout);
 }
 
 static void show(const struct sample *now, const struct sample *before)
@@ -116,15 +132,18 @@ static void show(const struct sample *now, const struct sample *before)
 	show_text(out, &view);
 	fclose(out);
 	if (in_place)
-		draw(text, size.ws_row ? size.ws_row : 24);
+		draw(text, size.ws_row ? size.ws_row : 24, view.width);
 	else
 		printf(before ? "\n%s" : "%s", text);
 	free(text);
 	flush();
 }
 
-/* Signals wait until they are asked for here: nothing is drawn in part. */
-static bool pause_or_end(const sigset_t *signals)
+/*
+ * Signals wait until they are asked for here: nothing is drawn in part. Returns the one that came,
+ * 0 or less after the interval.
+ */
+static int pause_for(const sigset_t *signals)
 {
 	struct timespec ts = { .tv_sec = interval };
 	int sig;
@@ -137,31 +156,40 @@ static bool pause_or_end(const sigset_t *signals)
 		show_cursor();
 		raise(SIGSTOP);
 	}
-	return sig > 0 && sig != SIGTSTP;
+	return sig;
 }
 
 static void watch(struct sample *now)
 {
-	struct sample other = { }, *before = &other, *spare;
+	struct sample other = { }, *older = &other, *before = NULL;
 	sigset_t signals;
+	int sig;
 
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGHUP);
-	if (in_place)
+	if (in_place) {
 		sigaddset(&signals, SIGTSTP);
+		sigaddset(&signals, SIGWINCH);
+	}
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	if (in_place) {
 		atexit(show_cursor);
 		fputs("\033[2J", stdout);
 	}
 	show(now, NULL);
-	while (!pause_or_end(&signals)) {
-		spare = before;
-		before = now;
-		now = spare;
-		take_sample(now, false);
+	for (;;) {
+		sig = pause_for(&signals);
+		if (sig > 0 && sig != SIGTSTP && sig != SIGWINCH)
+			break;
+		/* For a terminal of another size, the same figures, so that rates stay. */
+		if (sig != SIGWINCH) {
+			before = now;
+			now = older;
+			older = before;
+			take_sample(now, false);
+		}
 		show(now, before);
 	}
 	/* Behind the ^C that the terminal has shown. */

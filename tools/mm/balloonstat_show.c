@@ -85,29 +85,36 @@ static void show_cell(FILE *out, const struct view *v, const struct node *node,
 		fprintf(out, "%*.2f", COLUMN, value / 1048576.0);
 }
 
-/* Where not all columns fit the width, the table goes on below with the others. */
+/*
+ * Where not all columns fit the width, the table goes on below with the others. The total comes
+ * first then, so that a low terminal shows it.
+ */
 static void show_table(FILE *out, const struct view *v, bool rates)
 {
-	const struct node *head = with_counters(v->now);
+	const struct node *head = with_counters(v->now), *node;
 	unsigned int rows = rates ? head->nr_counters : NR_ROWS;
-	unsigned int first, last, i, row, fit = v->now->nr + 1;
+	unsigned int nr = v->now->nr, first, last, i, row, fit = nr + 1, from = 0;
 	char title[32];
 
 	if (v->width)
 		fit = v->width >= LABEL + 2 * COLUMN ? (v->width - LABEL) / COLUMN : 1;
-	for (first = 0; first <= v->now->nr; first = last) {
-		last = first + fit <= v->now->nr ? first + fit : v->now->nr + 1;
+	if (fit <= nr)
+		from = nr;
+	for (first = 0; first <= nr; first = last) {
+		last = first + fit <= nr ? first + fit : nr + 1;
 		fprintf(out, "\n%-*s", LABEL, rates ? "per second" : "");
 		for (i = first; i < last; i++) {
-			snprintf(title, sizeof(title), "Node %u", column(v->now, i)->nid);
-			fprintf(out, "%*s", COLUMN, i < v->now->nr ? title : "Total");
+			node = column(v->now, (from + i) % (nr + 1));
+			snprintf(title, sizeof(title), "Node %u", node->nid);
+			fprintf(out, "%*s", COLUMN, node != &v->now->total ? title : "Total");
 		}
 		for (row = 0; row < rows; row++) {
 			const char *counter = rates ? head->counter[row].name : NULL;
 
 			fprintf(out, "\n%-*s", LABEL, counter ? counter : row_names[row]);
 			for (i = first; i < last; i++)
-				show_cell(out, v, column(v->now, i), row, counter);
+				show_cell(out, v, column(v->now, (from + i) % (nr + 1)), row,
+					  counter);
 		}
 		putc('\n', out);
 	}
