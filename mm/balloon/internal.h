@@ -242,7 +242,7 @@ void balloon_scale_targets(unsigned long *target, unsigned int nr,
 			   unsigned long total);
 
 /* ring.c */
-struct balloon_rings *balloon_rings_build(int nid, const nodemask_t *nodes,
+struct balloon_rings *balloon_rings_build(int nid, const unsigned long *nodes, unsigned int nr,
 					  int (*distance)(int from, int to));
 unsigned int balloon_ring_end(const struct balloon_rings *rings, unsigned int first);
 int balloon_rings_update(void);

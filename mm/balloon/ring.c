@@ -23,24 +23,25 @@ static int cmp_distance(const void *a, const void *b, const void *rings)
  * balloon_rings_build - sort nodes by their distance from one of them
  * @nid: the node in the middle; ring 0 is this node whatever its distance to
  *	itself is said to be, and is left out if it is not in @nodes
- * @nodes: nodes to sort
+ * @nodes: map of the nodes to sort
+ * @nr: how many bits it has; may be more nodes than this kernel can have
  * @distance: distance from one node to another; need not be symmetric
  *
  * Context: may sleep.
  * Return: the rings, to be freed by kfree(), or NULL if there is no memory.
  */
-struct balloon_rings *balloon_rings_build(int nid, const nodemask_t *nodes,
+struct balloon_rings *balloon_rings_build(int nid, const unsigned long *nodes, unsigned int nr,
 					  int (*distance)(int from, int to))
 {
 	struct balloon_rings *r;
-	int n;
+	unsigned int n;
 
-	r = kzalloc(struct_size(r, node, nodes_weight(*nodes)), GFP_KERNEL);
+	r = kzalloc(struct_size(r, node, bitmap_weight(nodes, nr)), GFP_KERNEL);
 	if (!r)
 		return NULL;
 
 	r->nid = nid;
-	for_each_node_mask(n, *nodes) {
+	for_each_set_bit(n, nodes, nr) {
 		r->node[r->nr].nid = n;
 		r->node[r->nr].distance = n == nid ? 0 : distance(nid, n);
 		r->nr++;
@@ -91,7 +92,8 @@ int balloon_rings_update(void)
 	int nid;
 
 	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
-		new = balloon_rings_build(nid, &node_states[N_MEMORY], distance_of);
+		new = balloon_rings_build(nid, node_states[N_MEMORY].bits, nr_node_ids,
+					  distance_of);
 		if (!new)
 			return -ENOMEM;
 		old = rcu_replace_pointer(bn->rings, new, true);
