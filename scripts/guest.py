@@ -34,6 +34,7 @@ HUGE = 2 * MIB
 TROUBLE = re.compile(r'WARNING:|BUG:|KASAN|UBSAN|Oops|general protection|Kernel panic|'
                      r'possible circular locking|possible recursive locking|'
                      r'inconsistent lock state|suspicious RCU|INFO: task|'
+                     r'INFO: trying to register|turning off the locking|'
                      r'rcu: INFO|bad page|Bad page|list_(add|del) corruption|'
                      r'refcount_t:|sleeping function called')
 
