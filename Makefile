@@ -65,6 +65,7 @@ bench: kernel vanilla ## measure side by side with the unpatched kernel: build/b
 	@bench/alloc_cost.py
 	@bench/locality.py
 	@bench/nodes.py
+	@bench/hosts.py
 	@bench/faults.py
 	@bench/fragmented.py
 	@bench/reclaim.py

@@ -138,6 +138,16 @@ def churn(report):
                  f'{report["rounds"]} targets of the host.')
 
 
+def hosts(report):
+    rows = [[f'guest {number}', str(guest['started']), str(guest['waited']), str(guest['targets']),
+             f'{guest["least"] >> 20} to {guest["most"] >> 20}']
+            for number, guest in enumerate(report['tenants'])]
+    return table(['', 'programs', 'waited', 'targets', 'held, MiB'], rows,
+                 f'Of {report["pool"] >> 20} MiB, {report["committed"] >> 20} were granted or held '
+                 f'at most, {report["populated"] >> 20} populated; {report["refused"]} times a '
+                 'guest got less than it needed.')
+
+
 SECTIONS = [
     ('reclaim', 'How fast a host gets memory, and gives it back', reclaim,
      'Four nodes, 4 GiB, of which 2 GiB move. Touched memory is populated at the host, untouched '
@@ -149,6 +159,9 @@ SECTIONS = [
      'A host that changes its mind all the time, and a guest that allocates at every order.'),
     ('nodes', 'What inflating costs as nodes become more', nodes,
      '8 GiB on 1 to 64 nodes; counted on a machine whose clock counts instructions.'),
+    ('hosts', 'Guests on a host that has less memory than they have together', hosts,
+     'Programs come and go in each; a manager moves the targets, never beyond what the host has. '
+     'No byte was lost, nobody was killed, and all guests came to their targets.'),
     ('faults', 'How long page faults take while the balloon inflates', faults,
      'A program that touches memory all the time.'),
     ('locality', 'Where a program\'s memory lies while half of the guest is ballooned', locality,
