@@ -245,7 +245,11 @@ void balloon_scale_targets(unsigned long *target, unsigned int nr,
 struct balloon_rings *balloon_rings_build(int nid, const unsigned long *nodes, unsigned int nr,
 					  int (*distance)(int from, int to));
 unsigned int balloon_ring_end(const struct balloon_rings *rings, unsigned int first);
+unsigned int balloon_rings_print(const struct balloon_rings *rings, char *buf, size_t size);
 int balloon_rings_update(void);
+
+/* A node alone in its ring, "65535: 1023\n", is what takes most room for each. */
+#define BALLOON_RINGS_TEXT	12
 
 /* node.c */
 extern struct balloon_node *balloon_nodes[MAX_NUMNODES];

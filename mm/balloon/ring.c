@@ -72,6 +72,36 @@ unsigned int balloon_ring_end(const struct balloon_rings *rings, unsigned int fi
 	return end;
 }
 
+/**
+ * balloon_rings_print - rings as text, nearest first, a line each
+ * @rings: rings of a node
+ * @buf: where to
+ * @size: room there; BALLOON_RINGS_TEXT for each node and one more is enough
+ *
+ * Return: length of the text.
+ */
+unsigned int balloon_rings_print(const struct balloon_rings *rings, char *buf, size_t size)
+{
+	unsigned int first, end, i, next, len = 0;
+
+	for (first = 0; first < rings->nr; first = end) {
+		end = balloon_ring_end(rings, first);
+		len += scnprintf(buf + len, size - len, "%u:", rings->node[first].distance);
+		for (i = first; i < end; i = next) {
+			for (next = i + 1; next < end; next++)
+				if (rings->node[next].nid != rings->node[next - 1].nid + 1)
+					break;
+			len += scnprintf(buf + len, size - len, "%c%u", i > first ? ',' : ' ',
+					 rings->node[i].nid);
+			if (next > i + 1)
+				len += scnprintf(buf + len, size - len, "-%u",
+						 rings->node[next - 1].nid);
+		}
+		len += scnprintf(buf + len, size - len, "\n");
+	}
+	return len;
+}
+
 static int distance_of(int from, int to)
 {
 	return node_distance(from, to);

@@ -106,32 +106,28 @@ static ssize_t target_store(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RW(target);
 
-static ssize_t rings_show(struct device *dev, struct device_attribute *attr, char *buf)
+/* Not a text attribute: with 1024 nodes, the lists can be longer than a page. */
+static ssize_t rings_read(struct file *file, struct kobject *kobj, struct bin_attribute *attr,
+			  char *buf, loff_t off, size_t count)
 {
+	size_t size = nr_node_ids * BALLOON_RINGS_TEXT + 1;
 	struct balloon_rings *r;
-	unsigned int first, end, i;
-	nodemask_t *ring;
-	int len = 0;
+	char *text = kvmalloc(size, GFP_KERNEL);
+	ssize_t len = 0;
 
-	ring = kmalloc(sizeof(*ring), GFP_KERNEL);
-	if (!ring)
+	if (!text)
 		return -ENOMEM;
 
 	rcu_read_lock();
-	r = rcu_dereference(balloon_nodes[dev->id]->rings);
-	for (first = 0; r && first < r->nr; first = end) {
-		end = balloon_ring_end(r, first);
-		nodes_clear(*ring);
-		for (i = first; i < end; i++)
-			node_set(r->node[i].nid, *ring);
-		len += sysfs_emit_at(buf, len, "%u: %*pbl\n", r->node[first].distance,
-				     nodemask_pr_args(ring));
-	}
+	r = rcu_dereference(balloon_nodes[kobj_to_dev(kobj)->id]->rings);
+	if (r)
+		len = balloon_rings_print(r, text, size);
 	rcu_read_unlock();
-	kfree(ring);
+	len = memory_read_from_buffer(buf, count, &off, text, len);
+	kvfree(text);
 	return len;
 }
-static DEVICE_ATTR_RO(rings);
+static BIN_ATTR_RO(rings, 0);
 
 static const char * const stat_names[NR_BALLOON_STATS] = {
 	[BALLOON_INFLATE_LOCAL]		= "inflate_local",
@@ -163,14 +159,19 @@ static struct attribute *node_attrs[] = {
 	&dev_attr_nr_partial.attr,
 	&dev_attr_nr_foreign.attr,
 	&dev_attr_target.attr,
-	&dev_attr_rings.attr,
 	&dev_attr_stat.attr,
+	NULL
+};
+
+static struct bin_attribute *node_bin_attrs[] = {
+	&bin_attr_rings,
 	NULL
 };
 
 static const struct attribute_group node_group = {
 	.name = "balloon",
 	.attrs = node_attrs,
+	.bin_attrs = node_bin_attrs,
 };
 
 /**
