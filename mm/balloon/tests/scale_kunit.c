@@ -399,7 +399,8 @@ static void scale_memory(struct kunit *test)
 	kunit_info(test, "a block by what slabs grew: %llu bytes\n", measured);
 	tree = xa_nodes(blocks - 1, SAMPLE) * sizeof(struct xa_node);
 	block += div64_u64(tree, SAMPLE);
-	KUNIT_EXPECT_GE(test, measured + measured / 32, block);
+	/* Slabs may have had room for some. */
+	KUNIT_EXPECT_GE(test, measured + measured / 8, block);
 	/* KASAN keeps more with each object. */
 	if (!IS_ENABLED(CONFIG_KASAN_GENERIC))
 		KUNIT_EXPECT_LE(test, measured, block + block / 8);
