@@ -23,6 +23,9 @@
 
 #include "balloon_numa.h"
 
+#define CREATE_TRACE_POINTS
+#include <trace/events/xen_balloon.h>
+
 /*
  * Bits of what Linux calls address_bits, which Xen made mem_flags: the node's
  * number plus one from bit 8 on, and whether another one will not do. From
@@ -110,8 +113,9 @@ static unsigned int memory_op(unsigned int op, xen_pfn_t *list, unsigned int nr,
 	if (!nr)
 		return 0;
 	set_xen_guest_handle(reservation.extent_start, list);
-	rc = HYPERVISOR_memory_op(op, &reservation);
-	return clamp(rc, 0, (int)nr);
+	rc = clamp(HYPERVISOR_memory_op(op, &reservation), 0, (int)nr);
+	trace_memory_op(op, reservation.extent_order, nr, rc, flags);
+	return rc;
 }
 
 /*
@@ -268,6 +272,7 @@ static long exchange(struct balloon *b, const struct balloon_extent *give,
 		set_xen_guest_handle(op.out.extent_start, taken);
 		xen_pv_balloon_unmap(give + done, n);
 		HYPERVISOR_memory_op(XENMEM_exchange, &op);
+		trace_memory_op(XENMEM_exchange, order, op.in.nr_extents, op.nr_exchanged, 0);
 		got = min_t(xen_ulong_t, op.nr_exchanged >> (give->order - order), n);
 		if (!xen_pv_balloon_map(take + done, got, taken, take->order) ||
 		    !xen_pv_balloon_map(give + done + got, n - got,
@@ -318,6 +323,8 @@ static struct balloon balloon = {
 	.ops = &ops,
 	.max_order = BALLOON_SUPERFRAME_ORDER,
 	.flags = BALLOON_EXACT_TARGET,
+	/* One hypercall, and a short one. */
+	.deflate_batch = 128,
 };
 
 /* With target_lock held. A target that is set again begins anew with the retries. */

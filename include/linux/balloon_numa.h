@@ -101,6 +101,8 @@ struct balloon_ops {
  * @ops: how to talk to the host
  * @max_order: largest order that @ops take: 0 or BALLOON_SUPERFRAME_ORDER
  * @flags: BALLOON_KEEP_MANAGED, BALLOON_EXACT_TARGET
+ * @deflate_batch: superframes that the worker asks back at once, 128 at most;
+ *	0: few, as no allocation can have them until the host has answered
  *
  * The backend fills in the members above before balloon_register(); the ones
  * below belong to the core.
@@ -110,6 +112,7 @@ struct balloon {
 	const struct balloon_ops *ops;
 	unsigned int max_order;
 	unsigned int flags;
+	unsigned int deflate_batch;
 
 	/* private: the worker's, or who stopped it */
 	struct balloon_extent *ext;

@@ -39,7 +39,7 @@
  */
 #define BALLOON_BATCH_SUPERFRAMES	128U
 #define BALLOON_BATCH_PAGES		1024U
-/* Superframes that an allocation can't have while the worker asks for them. */
+/* Superframes that an allocation can't have while the worker asks for them, by default. */
 #define BALLOON_BATCH_DEFLATE		32U
 
 /*

@@ -569,7 +569,8 @@ static void deflate_whole(struct search *s, int nid, unsigned long pages)
 	deflate_pages(s, nid, pages);
 	left = (pages - (s->done - done)) / SUPERFRAME_PAGES;
 	for (nr = 0; left && got == nr && !search_over(s); left -= got) {
-		nr = min(left, BALLOON_BATCH_DEFLATE);
+		nr = min(s->b->deflate_batch ?: BALLOON_BATCH_DEFLATE, BALLOON_BATCH_SUPERFRAMES);
+		nr = min(left, nr);
 		got = get_back(s, nid, SUPERFRAME_ORDER, nr);
 	}
 }
