@@ -54,6 +54,7 @@ test: debug kernel ## run all tests
 
 .PHONY: test-xen
 test-xen: kernel vanilla ## tests under a real Xen; FLAVOUR=vanilla runs them on the unpatched kernel
+	@scripts/build.sh lend
 	@scripts/xen-root.sh
 	@scripts/initramfs.sh xen
 	@scripts/xen_tests.py $(ARGS)

@@ -53,7 +53,8 @@ def kernel_of(flavour):
     """The path of a built kernel: vanilla, release or debug."""
     return os.path.join(BUILD, {'vanilla': 'vanilla/bzImage', 'release': 'bzImage',
                                 'debug': 'debug/arch/x86/boot/bzImage',
-                                'kcsan': 'kcsan/arch/x86/boot/bzImage'}[flavour])
+                                'kcsan': 'kcsan/arch/x86/boot/bzImage',
+                                'lend': 'lend/arch/x86/boot/bzImage'}[flavour])
 
 
 def initramfs_of(flavour):

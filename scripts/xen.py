@@ -153,12 +153,14 @@ class Domain:
     flavour     the kernel; Xen must have been told of it
     append      more words for its command line
     config      more lines for xl
+    start_mib   what a guest of one node begins with, if that is less than all
     """
 
     numbers = itertools.count(1)
 
     def __init__(self, xen, type='pvh', nodes=(128, 128), dist=None, cpus=None,
-                 flavour='release', append='', config='', name=None, boot_timeout=180):
+                 flavour='release', append='', config='', name=None, boot_timeout=180,
+                 start_mib=None):
         self.xen = xen
         self.type = type
         self.sizes = list(nodes)
@@ -169,6 +171,7 @@ class Domain:
         self.config = config
         self.name = name or f'{type}{next(self.numbers)}'
         self.boot_timeout = boot_timeout
+        self.start_mib = start_mib or sum(self.sizes)
         self.console_path = f'{CONSOLES}/guest-{self.name}.log'
         self.console_log = xen.console_log.removesuffix('.console') + f'.{self.name}.console'
         self.domid = None
@@ -184,14 +187,23 @@ class Domain:
         coded = base64.b64encode(self.description().encode()).decode()
         self.xen.sh(f'echo {coded} | base64 -d > {path}')
         self.xen.sh(f'LD_PRELOAD=/lib/vnuma_shim.so xl create {path}', 180)
+        self._find()
+        self._await('agent', '0', self.boot_timeout)
+        self.full = sum(self.pages())
+        return self
+
+    def _find(self):
         self.domid = int(self.xen.sh(f'xl domid {self.name}'))
         # xenconsoled makes both when it has seen the guest.
         self.tty = self.xen.sh(f'while [ ! -e {self.console_path} ] || ! xenstore-read '
                                f'/local/domain/{self.domid}/console/tty; do sleep 0.1; done'
                                ).strip()
-        self._await('agent', '0', self.boot_timeout)
-        self.full = sum(self.pages())
-        return self
+
+    def save_and_restore(self):
+        """Through a file of dom0's; it is another domain to Xen then."""
+        self.xen.sh(f'xl save {self.domid} /guest/{self.name}.saved', 180)
+        self.xen.sh(f'xl restore /guest/{self.name}.saved; rm /guest/{self.name}.saved', 180)
+        self._find()
 
     def stop(self):
         """Keeps what it said, and ends it; there may be nothing to end."""
@@ -211,7 +223,7 @@ class Domain:
                  'ramdisk="/guest/initramfs"',
                  f'extra="console=hvc0 agent=hvc0 panic=-1 {QUICK} {self.append}"',
                  # There is no populating on demand with virtual NUMA.
-                 f'memory={sum(self.sizes)}', f'maxmem={sum(self.sizes)}',
+                 f'memory={self.start_mib}', f'maxmem={sum(self.sizes)}',
                  f'vcpus={len(sum(self.cpus, []))}',
                  # To look at the dead.
                  'on_crash="preserve"', 'on_reboot="preserve"', 'on_watchdog="preserve"', self.config]

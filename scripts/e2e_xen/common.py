@@ -15,7 +15,7 @@ from xen import Domain, Flaky, NoStart, Xen, pvh_trouble  # noqa: E402,F401
 
 # The kernel of the guests, e.g. vanilla for the figures of the unpatched one; and dom0's.
 FLAVOUR = os.environ.get('FLAVOUR', 'release')
-DOM0 = os.environ.get('DOM0', 'vanilla')
+DOM0 = os.environ.get('DOM0', FLAVOUR)
 PAGES_PER_MIB = 256
 ATTEMPTS = 4
 

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the balloon asks of Xen, and what becomes of the guest's memory: judged from Xen's side."""
+
+import re
+import time
+import unittest
+
+from common import FLAVOUR, PAGES_PER_MIB, Pattern, XenTest, afresh, needs_pvh
+
+SUPERFRAME = 512
+TRACING = '/sys/kernel/tracing'
+OP = re.compile(r'memory_op: op=(\w+) order=(\d+) nr=(\d+) done=(\d+)')
+OURS = unittest.skipIf(FLAVOUR == 'vanilla', 'the unpatched kernel is another one')
+
+
+class Hypercalls:
+    """What a guest's balloon asks of Xen meanwhile: (op, order, nr, done) of each hypercall."""
+
+    def __init__(self, domain):
+        self.domain = domain
+        domain.sh(f'[ -d {TRACING}/events ] || mount -t tracefs none {TRACING}; '
+                  f'echo > {TRACING}/trace; echo 1 > {TRACING}/events/xen_balloon/enable')
+
+    def end(self):
+        text = self.domain.sh(f'echo 0 > {TRACING}/events/xen_balloon/enable; '
+                              f'grep memory_op: {TRACING}/trace || true')
+        return [(op, *map(int, rest)) for op, *rest in OP.findall(text)]
+
+
+def stat(domain, name, node=0):
+    text = domain.read(f'/sys/devices/system/node/node{node}/balloon/stat')
+    return int(re.search(rf'^{name} (\d+)$', text, re.M)[1])
+
+
+class Balloon(XenTest):
+    def wait_for(self, true, what, timeout=60):
+        deadline = time.monotonic() + timeout
+        while not true():
+            self.assertLess(time.monotonic(), deadline, f'{what}: not within {timeout} s')
+            time.sleep(0.5)
+
+    def assert_near(self, before, after, by=SUPERFRAME):
+        self.assertEqual(sum(after), sum(before))
+        for b, a in zip(before, after):
+            self.assertAlmostEqual(a, b, delta=by)
+
+    @needs_pvh
+    @afresh
+    def test_ten_times(self):
+        domain = self.start(self.boot())
+        self.pin_worker(domain, 0)
+        before = domain.pages()
+        pattern = Pattern(domain, 64, '--interleave')
+        for _ in range(10):
+            domain.mem_set(192)
+            after = domain.mem_set(256)
+        self.tell(f'pages per physical node: {before}, and after ten times {after}')
+        self.assert_near(before, after)
+        self.assertEqual(pattern.stop(), 64 << 20)
+
+    @OURS
+    @needs_pvh
+    @afresh
+    def test_hypercalls(self):
+        # Scrubbing takes seconds here, and the worker starts over when it has been at work for one.
+        domain = self.start(self.boot(nodes=(1024, 1024)), nodes=(640, 640),
+                            append='xen_scrub_pages=0')
+        for size, op, way in (256, 'decrease', 'down'), (1280, 'populate', 'up'):
+            calls = Hypercalls(domain)
+            domain.mem_set(size)
+            time.sleep(1)
+            made = calls.end()
+            frames = sum(nr << order for _, order, nr, _ in made)
+            self.tell(f'{way} by 1 GiB: {len(made)} hypercalls {made}')
+            self.assertEqual(frames, 1 << 18)
+            for name, order, nr, done in made:
+                # All of it in 2M: so it is in Xen's tables.
+                self.assertEqual((name, order, done), (op, 9, nr))
+            # Unpatched, 512 frames of 4K each: 512 hypercalls.
+            self.assertLessEqual(len(made) * 100, 512)
+
+    def compaction(self, domain, load):
+        """Leaves base pages in the balloon, all over the guest; returns what compacting them
+        asked of Xen, and how many moved."""
+        pattern = Pattern(domain, load)
+        fill = domain.sh('fragment --node 0 --keep 64 --pin 100 --leave 8 > /tmp/fragment & '
+                         'while ! grep fragment /tmp/fragment; do sleep 0.2; done')
+        self.tell(fill.strip())
+        full = sum(domain.sizes)
+        before = domain.mem_set(full - 80)
+        moved = stat(domain, 'migrate')
+        calls = Hypercalls(domain)
+        domain.sh('killall fragment; sleep 1; echo 1 > /proc/sys/vm/compact_memory; sleep 2')
+        made = calls.end()
+        moved = stat(domain, 'migrate') - moved
+        after = domain.pages()
+        kinds = {op: sum(1 for made_op, *_ in made if made_op == op)
+                 for op in ('exchange', 'decrease', 'populate')}
+        self.tell(domain.sh('cd /sys/devices/system/node/node0/balloon; grep . nr_* stat | '
+                            'tr "\\n" " "'))
+        self.tell(f'{moved} pages moved: {kinds}; pages per physical node {before}, then {after}')
+        self.assertGreater(moved, 0)
+        self.assertEqual(sum(after), sum(before))
+        self.assertEqual(pattern.verify(), load << 20)
+        domain.mem_set(full)
+        self.assertEqual(pattern.stop(), load << 20)
+        return kinds, moved
+
+    @OURS
+    @afresh
+    def test_compaction_of_a_pv_guest(self):
+        domain = self.start(self.boot(), type='pv', nodes=[192])
+        kinds, moved = self.compaction(domain, 16)
+        self.assertGreater(kinds['exchange'], 0)
+
+    @OURS
+    @needs_pvh
+    @afresh
+    def test_compaction_of_a_pvh_guest(self):
+        domain = self.start(self.boot())
+        kinds, moved = self.compaction(domain, 16)
+        self.assertEqual(kinds['exchange'], 0)
+        self.assertGreaterEqual(kinds['populate'], 1)
+
+    @OURS
+    @needs_pvh
+    @afresh
+    def test_a_host_without_memory(self):
+        xen = self.boot(nodes=(512, 512), guests=[FLAVOUR])
+        domain = self.start(xen)
+        full = domain.full
+        domain.mem_set(128)
+        free = int(re.search(r'free_memory +: (\d+)', xen.sh('xl info'))[1])
+        other = self.start(xen, type='pv', nodes=[free - 48])
+        before = sum(domain.pages())
+        domain.set_target(256)
+        time.sleep(15)
+        partial = sum(domain.pages())
+        said = len(domain.sh('dmesg | grep -c balloon || true'))
+        self.tell(f'{before} pages, with the host full {partial} of {full}, {said} lines of log')
+        self.assertGreater(partial, before)
+        self.assertLess(partial, full)
+        other.stop()
+        self.domains.remove(other)
+        began = time.monotonic()
+        domain.wait_target(256, 60)
+        self.tell(f'{full} pages {time.monotonic() - began:.0f} s after the other one ended')
+        self.assertLess(time.monotonic() - began, 40)
+        self.assertLess(int(domain.sh('dmesg | grep -c balloon: || true')), 10)
+
+    @OURS
+    @afresh
+    def test_random_targets_of_a_pv_guest(self):
+        domain = self.start(self.boot(), type='pv', nodes=[256])
+        pattern = Pattern(domain, 64)
+        seed = 1
+        for step in range(100):
+            seed = (seed * 1103515245 + 12345) & 0x7fffffff
+            kib = 128 * 1024 + seed % (128 * 1024)
+            domain.xen.store_write(domain.store('memory/target'), kib)
+            time.sleep(0.3)
+        domain.mem_set(256)
+        self.assertEqual(pattern.stop(), 64 << 20)
+        self.tell('100 targets, no byte differs')
+
+    @OURS
+    @needs_pvh
+    @afresh
+    def test_memory_that_came_later(self):
+        """A guest that boots with less than it may have."""
+        domain = self.start(self.boot(nodes=(512, 512)), nodes=[256], start_mib=160)
+        held = int(domain.read('/sys/devices/system/node/node0/balloon/nr_pages'))
+        begun = sum(domain.pages())
+        self.tell(f'{begun} pages at first, {held} in the balloon')
+        self.assertAlmostEqual(held, 96 * PAGES_PER_MIB, delta=SUPERFRAME)
+        pattern = Pattern(domain, 48)
+        domain.xen.sh(f'xl mem-set {domain.domid} 256', 120)
+        self.wait_for(lambda: sum(domain.pages()) >= begun + 95 * PAGES_PER_MIB, 'all its memory')
+        self.assertEqual(pattern.stop(), 48 << 20)
+
+    @OURS
+    @afresh
+    def test_saved_and_restored(self):
+        xen = self.boot(nodes=(768, 768), dom0_mib=512)
+        domain = self.start(xen, type='pv', nodes=[160])
+        pattern = Pattern(domain, 24)
+        before = domain.mem_set(96)
+        counters = 'grep . /sys/devices/system/node/node0/balloon/nr_*'
+        held = domain.sh(counters)
+        domain.save_and_restore()
+        self.assertEqual(domain.sh(counters), held)
+        self.assertEqual(sum(domain.pages()), sum(before))
+        self.assertEqual(pattern.verify(), 24 << 20)
+        domain.mem_set(160)
+        self.assertIn('nr_pages:0\n', domain.sh(counters))
+        domain.mem_set(112)
+        self.tell(f'as before: {held.split()}')
+        self.assertEqual(pattern.stop(), 24 << 20)
+
+    def lending(self, flavour, kind, sizes):
+        """Grants are mapped while targets move; returns the most that was lent at a time."""
+        xen = self.boot(guests=[flavour])
+        domain = self.start(xen, flavour=flavour, type=kind, nodes=sizes)
+        full = sum(sizes)
+        files = '/sys/devices/system/node/node*/balloon/nr_foreign'
+        pattern = Pattern(domain, 24)
+        domain.sh(f'(grants {domain.domid} 40; echo status $?) > /tmp/grants 2>&1 &')
+        most = 0
+        for step in range(20):
+            xen.sh(f'xl mem-set {domain.domid} {full - step * 7 % 48}', 60)
+            lent = sum(map(int, domain.sh(f'cat {files}').split()))
+            most = max(most, lent)
+        self.wait_for(lambda: 'status' in domain.read('/tmp/grants'), 'the end of the grants')
+        said = domain.read('/tmp/grants')
+        self.tell(f'{flavour}, {kind}: {said.split()}, {most} lent at most')
+        self.assertRegex(said, r'grants \d+\nstatus 0')
+        after = domain.mem_set(full)
+        self.assertEqual(sum(map(int, domain.sh(f'cat {files}').split())), 0)
+        self.assertEqual(sum(after), domain.full)
+        self.assertEqual(pattern.stop(), 24 << 20)
+        return most
+
+    @OURS
+    @needs_pvh
+    @afresh
+    def test_lent_pages(self):
+        self.assertGreater(self.lending('lend', 'pvh', [128, 128]), 0)
+
+    @OURS
+    @afresh
+    def test_lent_pages_of_a_pv_guest(self):
+        self.assertGreater(self.lending('lend', 'pv', [256]), 0)
+
+    @OURS
+    @needs_pvh
+    @afresh
+    def test_no_page_is_lent(self):
+        """Where the kernel has page frames of no memory at all, these are used."""
+        self.assertEqual(self.lending('release', 'pvh', [128, 128]), 0)
+
+    @OURS
+    @afresh
+    def test_dom0_makes_room(self):
+        """xl takes dom0's memory for a new guest, to no multiple of 2M."""
+        xen = self.boot(nodes=(512, 512), dom0_mib=875, flavour=FLAVOUR)
+        xen.sh("echo 'autoballoon=\"on\"' > /etc/xen/xl.conf")
+        before = sum(xen.node_pages()[0])
+        domain = self.start(xen, type='pv', nodes=[161])
+        after = sum(xen.node_pages()[0])
+        self.tell(f'dom0 had {before} pages, and has {after}')
+        self.assertLess(after, before)
+        self.assertEqual(domain.sh('echo fine').strip(), 'fine')
+        domain.stop()
+        self.domains.remove(domain)
+        xen.sh('xl mem-set 0 875', 120)
+        self.wait_for(lambda: sum(xen.node_pages()[0]) == before, 'dom0 to be as large as it was')
