@@ -1,21 +1,25 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Checks that the patches of series.sh apply to a pristine kernel with 'git am', and that what
-# comes out are the files that build/linux is built from.
+# Checks that a series applies to a pristine kernel with 'git am', and that what comes out are the
+# files that build/linux is built from: check-series.sh [DIR]
+#
+# Without DIR, it is what series.sh writes now. A cover letter is no patch and is left out.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-patches=$BUILD/series
+dir=${1:-$BUILD/series.now}
 scratch=$BUILD/series.tree
 
 need git
 "$TOP/scripts/tree.sh"
-"$TOP/scripts/series.sh" "$patches"
-mapfile -t files < <(patched_files "$patches"/*.patch)
+[ $# != 0 ] || "$TOP/scripts/series.sh" "$dir"
+patches=("$dir"/*.patch)
+[[ ${patches[0]} != */0000-cover-letter.patch ]] || patches=("${patches[@]:1}")
+mapfile -t files < <(patched_files "${patches[@]}")
 base_repo "$scratch" "${files[@]}"
-for patch in "$patches"/*.patch; do
+for patch in "${patches[@]}"; do
 	am "$scratch" "$patch" || die "the series does not apply"
 done
 failed=0
@@ -28,4 +32,4 @@ for file in "${files[@]}"; do
 done
 rm -rf "$scratch"
 [ $failed = 0 ] || exit 1
-say "$(ls "$patches" | wc -l) patches apply to linux $(kernel_version)"
+say "${#patches[@]} patches apply to linux $(kernel_version)"

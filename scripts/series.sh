@@ -3,14 +3,24 @@
 #
 # Writes all that this project changes in a kernel as patches: series.sh OUTDIR
 #
-# The first one adds the files of our own, the others are the patch queue. In a pristine
-# kernel's git tree, 'git am OUTDIR/*.patch' applies them.
+# The first ones add the files of our own, as own-patches.sh has them, the others are the patch
+# queue. In a pristine kernel's git tree, 'git am OUTDIR/*.patch' applies them.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 out=${1:?usage: series.sh OUTDIR}
 scratch=$BUILD/series.new
+
+# own_patch SUBJECT FILE...: commits these files with the message on standard input; they may be
+# patterns.
+own_patch() {
+	kgit "$scratch" add -f -- "${@:2}"
+	GIT_AUTHOR_DATE=$date kgit "$scratch" commit -q -F <(
+		printf '%s\n\n' "$1"
+		cat
+		printf '\nSigned-off-by: NUMA balloon developers <balloon@localhost>\n')
+}
 
 need git
 mkdir -p "$out" "$BUILD"
@@ -19,28 +29,18 @@ rm -rf "$scratch"
 mkdir "$scratch"
 kgit "$scratch" init -q
 kgit "$scratch" commit -q --allow-empty -m 'a kernel'
+kgit "$scratch" tag kernel
 (cd "$TOP" && own_files | cpio --quiet -pdm "$scratch")
-kgit "$scratch" add -Af
 # The day of our last commit: the same sources give the same patches.
 date=$(git -C "$TOP" log -1 --format=%cI 2>/dev/null || echo '2024-11-17T00:00:00Z')
-GIT_AUTHOR_DATE=$date kgit "$scratch" commit -q -F - << 'MESSAGE'
-mm/balloon: add a NUMA-aware balloon core
-
-A balloon takes pages from whatever node its worker happens to run on, one
-base page at a time: a guest with virtual NUMA loses one node after the
-other, and the host's 2M mappings are shattered.
-
-Add a core that tracks a balloon's pages per node, takes and gives back 2M
-superframes, and searches nodes in rings of distance, for every hypervisor;
-with its documentation and tests. The following patches connect it.
-
-Signed-off-by: NUMA balloon developers <balloon@localhost>
-MESSAGE
-kgit "$scratch" format-patch -q -1 -N --zero-commit --no-signature -o "$(realpath "$out")"
+. "$TOP/scripts/own-patches.sh"
+left=$(kgit "$scratch" status --porcelain --untracked-files=all --ignored)
+[ -z "$left" ] || die "scripts/own-patches.sh does not say which patch adds:"$'\n'"$left"
+kgit "$scratch" format-patch -q -N --zero-commit --no-signature -o "$(realpath "$out")" kernel
+n=$(($(kgit "$scratch" rev-list --count kernel..HEAD) + 1))
 rm -rf "$scratch"
 
-n=1
 for name in $(queue_patches); do
+	cp "$QUEUE/$name" "$out/$(printf '%04d-%s' "$n" "${name#[0-9][0-9][0-9][0-9]-}")"
 	n=$((n + 1))
-	cp "$QUEUE/$name" "$out/$(printf '%04d-%s' $n "${name#[0-9][0-9][0-9][0-9]-}")"
 done

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Sourced by series.sh: the files of our own as patches, each of one concern, in the order in which
+# they are best read. own_patch SUBJECT FILE... takes the message from standard input. A file that
+# none of them names ends the making of the series.
+#
+# They are built by none but the queue's patches that follow, so that their order is free.
+
+own_patch 'mm/balloon: add the interface of a NUMA-aware balloon' \
+	include/linux/balloon_numa.h mm/balloon/internal.h include/trace/events/balloon.h << 'END'
+A balloon takes pages from whatever node its worker happens to run on, one
+base page at a time: a guest with virtual NUMA loses one node after the
+other, and the host's 2M mappings are shattered.
+
+Add what a core needs that tracks a balloon's pages per node, takes and
+gives back 2M superframes, and searches nodes in rings of distance, for
+every hypervisor: what a backend sees of it, what its files share, and
+its tracepoints. Locks and their order are at the top of internal.h.
+
+The core is built, and connected, once all of its files are there.
+END
+
+own_patch 'mm/balloon: keep ballooned pages per node and zone' \
+	mm/balloon/{node,superframe,block,foreign}.c << 'END'
+A refill must free into the very zone that failed, and a node's share must
+be known without walking lists. So queues are kept per zone, and counts
+per node.
+
+A superframe is taken off the free lists and put back as a whole, as
+page_reporting does it: nothing is zeroed, and nothing waits on a per-cpu
+list. What is less than 2M comes out of partial blocks, which are found by
+their number and kept by fullness: a block that fills up becomes a
+superframe. Pages that are lent to map other domains' memory are counted
+only.
+END
+
+own_patch 'mm/balloon: search nodes in rings of distance' \
+	mm/balloon/{ring,policy,search}.c << 'END'
+Where a node can't give what is asked of it, its nearest neighbours are
+the next best, and they get theirs back last. Sort the nodes around each
+node by distance, nodes of one distance being a ring, and search outwards:
+superframes in all rings first, base pages only if the whole search ends
+short of the target.
+
+Which node a search starts at is a policy: arithmetic only, so that it can
+be tested by itself.
+END
+
+own_patch "mm/balloon: pursue the host's target" \
+	mm/balloon/{core.c,Kconfig,Makefile} << 'END'
+One worker takes and gives back until the host's total is met, to the
+page, as far as node targets say for the nodes that they name. What the
+host or the guest can't give now is tried again after 1 s, 2 s, up to
+32 s, for as long as the target stands: backends need neither a timer nor
+a list.
+
+Pages enter the balloon when the host has acknowledged them, and what the
+host answers is checked.
+END
+
+own_patch 'mm/balloon: migrate base pages, empty fragmented blocks' \
+	mm/balloon/{migrate,gather,evacuate}.c << 'END'
+Memory that is free in small pieces can't be given in superframes. Have
+the worker move what is in use in the cheapest blocks to free pages of the
+same node, and take the blocks whole; and when targets are met, do the
+same for the guest, in place of the whole blocks that it gave.
+
+Ballooned base pages migrate as they did before, and are counted where
+they go. Partial blocks that compaction leaves are put together.
+END
+
+own_patch 'mm/balloon: follow memory that comes and goes' \
+	mm/balloon/{hotplug.c,vacate.c,vacate.h} << 'END'
+Superframes can't be migrated: a range that is offlined, or wanted as a
+contiguous allocation, would fail for them. Have another superframe of the
+node take the place of each one, or split it into base pages.
+
+Nodes that come get their counts and rings, and nodes that go leave them.
+END
+
+own_patch 'mm/balloon: refill a zone for the page allocator' \
+	mm/balloon/refill.{c,h} << 'END'
+While the host permits a guest more memory than it uses, its allocations
+should not leave their node for want of it. Give pages of the zone whose
+watermark failed, as far as the host's target allows, or in exchange for a
+superframe of a farther node; and before somebody is killed, what the host
+gives in that case.
+
+What an allocation gets depends on what it may do: nobody waits who must
+not, and a host that does not answer is not waited for again.
+END
+
+own_patch 'mm/balloon: show and set it in sysfs' \
+	mm/balloon/sysfs.c 'Documentation/ABI/testing/*' << 'END'
+Nobody could see which node a balloon's pages came from, nor say which one
+should give. Add counters, a target, and the rings to every node's folder,
+and what concerns all nodes to /sys/kernel/mm/balloon.
+END
+
+own_patch 'mm/balloon: count for balloons that keep their own lists' \
+	mm/balloon/legacy.c << 'END'
+VMware's and pseries' balloons have protocols of their own that the core
+does not know. Their pages can be counted per node all the same, where
+they are put on the lists of balloon_compaction.h.
+END
+
+own_patch 'mm/balloon: add a self-check and a simulated host' \
+	mm/balloon/{debug,sim}.c << 'END'
+Real hosts neither refuse, nor lie, nor run out of memory on one node when
+a test wants them to. The simulated one does, and notices each breach of
+the protocol: it keeps a bit for every frame that it has, and overwrites
+what it is given. It is for test kernels only.
+
+The self-check walks all queues and compares them with counters and pages.
+END
+
+own_patch 'mm/balloon: add unit tests' 'mm/balloon/tests/*' << 'END'
+What is arithmetic or bookkeeping can be tested without a host: rings,
+policies, targets, parsers, partial blocks, migration and vacating.
+END
+
+own_patch 'selftests/balloon: test the balloon from user space' \
+	'tools/testing/selftests/balloon/*' << 'END'
+Have the simulated host ask, refuse, answer short and lie, while programs
+allocate, move and bind memory, and see that counters, targets and pages
+are what they should be.
+END
+
+own_patch 'xen/balloon: add a backend of mm/balloon' \
+	drivers/xen/balloon_numa.{c,h} drivers/xen/balloon_nodes.c << 'END'
+Xen honours exactly the virtual node that a guest asks memory on, and
+gives and takes extents of 2M; the driver used neither. Add what does, for
+guests whose physical memory Xen translates, and what reads targets of
+virtual nodes from xenstore. The driver calls it in later patches.
+END
+
+own_patch 'Documentation/vm: describe NUMA-aware ballooning' \
+	'Documentation/vm/*' << 'END'
+A guide for administrators, for writers of backends, with a complete
+example of one, and for those who change the core; and recipes for QEMU,
+libvirt and Prometheus.
+END
+
+own_patch 'tools: add balloonstat and xl-node-mem' 'tools/mm/*' 'tools/xen/*' << 'END'
+balloonstat shows a guest's balloon node by node, and sets targets and
+policies. xl-node-mem does so from Xen's dom0, for a guest's virtual
+nodes.
+END
