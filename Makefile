@@ -85,6 +85,10 @@ soak: debug ## everything at once on a debug kernel, for an hour or MINUTES=
 	@scripts/initramfs.sh debug
 	@scripts/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
+.PHONY: series
+series: deps ## all of it for 'git send-email', with a cover letter: build/series/
+	@scripts/mail.sh
+
 .PHONY: clean
 clean: ## remove all that was built
 	rm -rf build
