@@ -89,6 +89,11 @@ soak: debug ## everything at once on a debug kernel, for an hour or MINUTES=
 series: deps ## all of it for 'git send-email', with a cover letter: build/series/
 	@scripts/mail.sh
 
+.PHONY: deb
+deb: ## Debian packages of kernel, headers and tools: build/deb/
+	@CONFIG='$(CONFIG)' scripts/deps.sh deb
+	@CONFIG='$(CONFIG)' scripts/deb.sh
+
 .PHONY: clean
 clean: ## remove all that was built
 	rm -rf build

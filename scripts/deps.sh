@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Installs the Debian packages (12 and 13) that building, booting and testing need. Asks only
-# dpkg's database, so it costs nothing where all is there.
+# Installs the Debian packages (12 and 13) that building, booting and testing need: deps.sh [deb]
+# Asks only dpkg's database, so it costs nothing where all is there. 'deb' adds what only the
+# making and the trial of Debian packages need.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -18,6 +19,15 @@ packages=(
 	# checks, and builds for other machines
 	sparse python3-docutils gcc-aarch64-linux-gnu gcc-powerpc64le-linux-gnu
 )
+
+case ${1-} in
+'')	;;
+deb)	# bindeb-pkg, the configuration of Debian's kernels, a root for the trial
+	packages+=(debhelper dpkg-dev debootstrap e2fsprogs)
+	# A configuration of one's own does as well.
+	[ -n "${CONFIG-}" ] || packages+=(linux-config-6.12) ;;
+*)	die "usage: deps.sh [deb]" ;;
+esac
 
 # A source tarball of one's own does as well.
 [ -r "$KERNEL_TARBALL" ] || packages+=(linux-source-6.12)
@@ -42,8 +52,10 @@ if [ "$(id -u)" != 0 ]; then
 fi
 say "installing ${missing[*]}"
 apt-get update -q
-if [[ " ${missing[*]} " == *' linux-source-6.12 '* ]] && ! apt-cache show linux-source-6.12 >/dev/null 2>&1; then
-	die "apt knows no linux-source-6.12: on Debian 12 it comes with bookworm-security;" \
-	    "add that suite to apt's sources"
-fi
+for package in linux-source-6.12 linux-config-6.12; do
+	[[ " ${missing[*]} " == *" $package "* ]] || continue
+	apt-cache show "$package" >/dev/null 2>&1 ||
+		die "apt knows no $package: on Debian 12 it comes with bookworm-security;" \
+		    "add that suite to apt's sources"
+done
 DEBIAN_FRONTEND=noninteractive $install -y
