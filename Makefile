@@ -94,6 +94,11 @@ deb: ## Debian packages of kernel, headers and tools: build/deb/
 	@CONFIG='$(CONFIG)' scripts/deps.sh deb
 	@CONFIG='$(CONFIG)' scripts/deb.sh
 
+.PHONY: test-deb
+test-deb: ## install those packages into a small Debian, boot that and balloon it; as root
+	@scripts/deps.sh deb
+	@scripts/deb_test.py
+
 .PHONY: clean
 clean: ## remove all that was built
 	rm -rf build
