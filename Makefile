@@ -90,13 +90,13 @@ series: deps ## all of it for 'git send-email', with a cover letter: build/serie
 	@scripts/mail.sh
 
 .PHONY: deb
-deb: ## Debian packages of kernel, headers and tools: build/deb/
+deb: ## Debian packages of kernel, headers and tools: build/deb/; CONFIG= is another configuration
 	@CONFIG='$(CONFIG)' scripts/deps.sh deb
 	@CONFIG='$(CONFIG)' scripts/deb.sh
 
 .PHONY: test-deb
 test-deb: ## install those packages into a small Debian, boot that and balloon it; as root
-	@scripts/deps.sh deb
+	@CONFIG='$(CONFIG)' scripts/deps.sh deb
 	@scripts/deb_test.py
 
 .PHONY: clean

@@ -89,8 +89,8 @@ kernel() {
 	flock -n 9 || die "another build is at work in ${obj#"$TOP"/}"
 	copy_tree
 	configure
-	say "building $(kmake -s kernelrelease 2>/dev/null | tail -1); this takes about an hour on" \
-	    "two processors; log: ${log#"$TOP"/}"
+	say "building $(kmake -s kernelrelease 2>/dev/null | tail -1), which with Debian's" \
+	    "configuration takes an hour or more; log: ${log#"$TOP"/}"
 	rm -f "$work"/*.{deb,changes,buildinfo}
 	kmake bindeb-pkg KDEB_PKGVERSION="$(package_version)" KDEB_CHANGELOG_DIST=unstable \
 		> "$log" 2>&1 < /dev/null || {
