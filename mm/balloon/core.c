@@ -26,6 +26,9 @@
 bool balloon_superframe_targets;
 /* For tests: the worker does not act. */
 bool balloon_hold;
+
+/* Nodes that have, or once had, a target: node->held is there. */
+nodemask_t balloon_origins;
 atomic_long_t balloon_retries = ATOMIC_LONG_INIT(0);
 
 /*
@@ -631,6 +634,7 @@ int balloon_set_node_target(int nid, unsigned long pages)
 			return -ENOMEM;
 		if (cmpxchg(&bn->held, NULL, held))
 			kfree(held);
+		node_set(nid, balloon_origins);
 	}
 	WRITE_ONCE(bn->target, pages);
 	balloon_replan();

@@ -191,6 +191,7 @@ enum balloon_policy { BALLOON_BALANCE, BALLOON_LOCAL, NR_BALLOON_POLICIES };
 extern struct mutex balloon_host_lock;
 extern bool balloon_superframe_targets;
 extern bool balloon_hold;
+extern nodemask_t balloon_origins;
 extern atomic_long_t balloon_retries;
 struct balloon *balloon_current(void);
 void balloon_kick(struct balloon *b);

@@ -86,13 +86,15 @@ unsigned long balloon_held(struct balloon_node *origin)
 
 static unsigned long claimed(int nid)
 {
-	struct balloon_node *bn;
-	unsigned long sum = 0;
+	unsigned long sum = 0, *held;
 	int origin;
 
-	for (origin = 0; (bn = balloon_node_from(&origin)); origin++)
-		if (bn->held)
-			sum += bn->held[nid];
+	/* Asked for every node, and most nodes never had a target. */
+	for_each_node_mask(origin, balloon_origins) {
+		held = READ_ONCE(balloon_nodes[origin]->held);
+		if (held)
+			sum += held[nid];
+	}
 	return sum;
 }
 
