@@ -22,7 +22,7 @@ The core is built, and connected, once all of its files are there.
 END
 
 own_patch 'mm/balloon: keep ballooned pages per node and zone' \
-	mm/balloon/{node,superframe,block,foreign}.c << 'END'
+	mm/balloon/{node,superframe,block,foreign,unpopulated}.c << 'END'
 A refill must free into the very zone that failed, and a node's share must
 be known without walking lists. So queues are kept per zone, and counts
 per node.
@@ -32,7 +32,7 @@ page_reporting does it: nothing is zeroed, and nothing waits on a per-cpu
 list. What is less than 2M comes out of partial blocks, which are found by
 their number and kept by fullness: a block that fills up becomes a
 superframe. Pages that are lent to map other domains' memory are counted
-only.
+only. Memory that the guest never had is in the balloon from the first.
 END
 
 own_patch 'mm/balloon: search nodes in rings of distance' \
@@ -128,10 +128,10 @@ are what they should be.
 END
 
 own_patch 'xen/balloon: add a backend of mm/balloon' \
-	drivers/xen/balloon_numa.{c,h} drivers/xen/balloon_nodes.c << 'END'
+	drivers/xen/balloon_{numa.c,numa.h,pv.c,nodes.c} include/trace/events/xen_balloon.h << 'END'
 Xen honours exactly the virtual node that a guest asks memory on, and
-gives and takes extents of 2M; the driver used neither. Add what does, for
-guests whose physical memory Xen translates, and what reads targets of
+gives and takes extents of 2M; the driver used neither. Add what does,
+what keeps PV guests' p2m and direct map, and what reads targets of
 virtual nodes from xenstore. The driver calls it in later patches.
 END
 
