@@ -66,5 +66,8 @@ static int __init balloon_nodes_init(void)
 	return 0;
 }
 
-/* After the nodes' devices, before the drivers. */
-subsys_initcall(balloon_nodes_init);
+/*
+ * The nodes' devices are there before any initcall, and drivers may need ballooned
+ * pages in early ones: the frames of Xen's grant table are mapped at such.
+ */
+pure_initcall(balloon_nodes_init);
