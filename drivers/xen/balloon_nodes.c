@@ -34,6 +34,9 @@ static nodemask_t told;
 
 #define KIB(pages)	((unsigned long long)(pages) << (PAGE_SHIFT - 10))
 
+/* Xenstore is there. */
+static bool watching;
+
 static void publish(struct work_struct *work)
 {
 	unsigned long superframes, pages;
@@ -62,7 +65,8 @@ static DECLARE_WORK(publish_work, publish);
  */
 void xen_numa_balloon_publish(void)
 {
-	schedule_work(&publish_work);
+	if (READ_ONCE(watching))
+		schedule_work(&publish_work);
 }
 
 /* What the host leaves to a node is what it doesn't want of it. */
@@ -130,6 +134,7 @@ static struct xenbus_watch target_watch = {
  */
 void xen_numa_balloon_watch(void)
 {
+	WRITE_ONCE(watching, true);
 	if (register_xenbus_watch(&target_watch))
 		pr_err("no watch on memory/node: its targets are not heard of\n");
 }

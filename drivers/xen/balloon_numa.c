@@ -401,7 +401,8 @@ int xen_numa_balloon_lend(struct page **pages, unsigned int nr)
 	unsigned int n, tries;
 	int seen;
 
-	if (!registered)
+	/* The grant table is mapped before drivers begin. */
+	if (xen_numa_balloon_init())
 		return -ENOMEM;
 	borrow(nr);
 	seen = atomic_read(&rests);
@@ -435,13 +436,15 @@ void xen_numa_balloon_reclaim_lent(struct page **pages, unsigned int nr)
 /**
  * xen_numa_balloon_init - register with the core
  *
- * Context: process context, once, before targets come.
- * Return: 0 or an errno.
+ * Context: process context; for the first time at boot, before targets come.
+ * Return: 0, also where that was done before; or an errno.
  */
 int xen_numa_balloon_init(void)
 {
 	int rc;
 
+	if (registered)
+		return 0;
 	if (!xen_feature(XENFEAT_auto_translated_physmap))
 		balloon.ops = mem_flags(first_online_node, true) ? &ops_pv_nodes : &ops_pv;
 	rc = balloon_register(&balloon);
