@@ -68,3 +68,24 @@ class NodeTargets(XenTest):
         self.assertEqual(self.tool(xen, f'{domain.name} 1 auto')[0], 0)
         self.assertEqual(domain.mem_set(256), before)
         self.assertEqual(pattern.stop(), 48 << 20)
+
+    @needs_pvh
+    @afresh
+    def test_rings_of_four_nodes(self):
+        """What the node itself can't give comes from the nearest ones."""
+        far = [[10, 40, 30, 20], [40, 10, 20, 30], [30, 20, 10, 40], [20, 30, 40, 10]]
+        xen = self.boot(nodes=(512,) * 4, dist=far)
+        self.install_tool(xen)
+        domain = self.start(xen, nodes=(96,) * 4, dist=far)
+        before = domain.pages()
+        status, said = self.tool(xen, f'{domain.name} 2 0')
+        self.assertEqual(status, 0, said)
+        down = domain.mem_set(4 * 96 - 120)
+        taken = [b - a for b, a in zip(before, down)]
+        self.tell(f'120 MiB for node 2: {taken} pages per physical node')
+        self.assertEqual(sum(taken), 120 * PAGES_PER_MIB)
+        # Its own first, as far as that goes; then node 1; node 0 is next, and node 3 the farthest.
+        self.assertGreater(taken[2], 48 * PAGES_PER_MIB)
+        self.assertGreater(taken[1], 8 * PAGES_PER_MIB)
+        self.assertLessEqual(taken[0] + taken[3], 2 * SUPERFRAME)
+        self.assertEqual(domain.mem_set(4 * 96), before)

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Maps pages that a guest of Xen grants to itself, as a backend maps others':
+ * Maps pages that another guest of Xen grants, as a backend does:
  *
- *	grants DOMID SECONDS [SEED]
+ *	grants offer DOMID COUNT		let domain DOMID map COUNT pages
+ *	grants map DOMID SECONDS REF...		map those of domain DOMID
  *
- * Again and again a number of pages is granted to domain DOMID (one's own) and
- * mapped in their order; what is written on one side has to be read on the
- * other. Prints "grants MAPPED" in pages at the end; says what went wrong and
- * ends with 1 if anything did.
+ * "offer" prints the grants' references, then waits to be killed. "map" maps some
+ * of them at a time, again and again, and looks whether each is the page that
+ * was offered as such; at the end it prints "grants MAPPED", in pages. Both say
+ * what went wrong and end with 1 if anything did.
+ *
+ * A PV guest may map what it grants itself; in another one Xen then forgets where
+ * the page was.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,101 +33,110 @@ typedef uint16_t domid_t;
 
 #define PAGE	4096UL
 #define MOST	64
-
-static int granting, mapping;
+#define MARK	0x6772616e74ULL
 
 static int fail(const char *what)
 {
 	fprintf(stderr, "grants: %s: %s\n", what, strerror(errno));
-	return -1;
+	return 1;
 }
 
-/* Grants and maps @nr pages; returns -1 if that goes wrong. */
-static int round_of(uint16_t domid, unsigned int nr, uint64_t mark)
+static int offer(domid_t domid, unsigned int count)
 {
-	static char alloc_room[sizeof(struct ioctl_gntalloc_alloc_gref) + MOST * 4];
-	static char map_room[sizeof(struct ioctl_gntdev_map_grant_ref) +
-			     MOST * sizeof(struct ioctl_gntdev_grant_ref)];
-	struct ioctl_gntalloc_alloc_gref *alloc = (void *)alloc_room;
-	struct ioctl_gntdev_map_grant_ref *map = (void *)map_room;
-	struct ioctl_gntalloc_dealloc_gref dealloc = { .count = nr };
-	struct ioctl_gntdev_unmap_grant_ref unmap = { .count = nr };
+	static char room[sizeof(struct ioctl_gntalloc_alloc_gref) + MOST * 4];
+	struct ioctl_gntalloc_alloc_gref *alloc = (void *)room;
 	const uint32_t *refs = (const uint32_t *)&alloc->gref_ids;
-	char *ours, *theirs;
+	int fd = open("/dev/xen/gntalloc", O_RDWR);
 	unsigned int i;
-	int err = -1;
+	char *p;
 
 	alloc->domid = domid;
 	alloc->flags = GNTALLOC_FLAG_WRITABLE;
-	alloc->count = nr;
-	if (ioctl(granting, IOCTL_GNTALLOC_ALLOC_GREF, alloc))
+	alloc->count = count;
+	if (fd < 0 || ioctl(fd, IOCTL_GNTALLOC_ALLOC_GREF, alloc))
 		return fail("granting");
-	dealloc.index = alloc->index;
-	ours = mmap(NULL, nr * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, granting, alloc->index);
-	if (ours == MAP_FAILED) {
-		fail("mmap of what is granted");
-		goto dealloc;
-	}
+	p = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, alloc->index);
+	if (p == MAP_FAILED)
+		return fail("mmap of what is granted");
+	for (i = 0; i < count; i++)
+		*(volatile uint64_t *)(p + i * PAGE) = MARK + i;
+	for (i = 0; i < count; i++)
+		printf("%u%c", refs[i], i + 1 < count ? ' ' : '\n');
+	fflush(stdout);
+	pause();
+	return 0;
+}
+
+/* Some of the pages, once. */
+static int map_some(int fd, domid_t domid, const grant_ref_t *refs, unsigned int first,
+		    unsigned int nr)
+{
+	static char room[sizeof(struct ioctl_gntdev_map_grant_ref) +
+			 MOST * sizeof(struct ioctl_gntdev_grant_ref)];
+	struct ioctl_gntdev_map_grant_ref *map = (void *)room;
+	struct ioctl_gntdev_unmap_grant_ref unmap = { .count = nr };
+	unsigned int i;
+	int err = 0;
+	char *p;
 
 	map->count = nr;
 	for (i = 0; i < nr; i++)
-		map->refs[i] = (struct ioctl_gntdev_grant_ref){ domid, refs[i] };
-	if (ioctl(mapping, IOCTL_GNTDEV_MAP_GRANT_REF, map)) {
-		fail("mapping");
-		goto unmap_ours;
-	}
+		map->refs[i] = (struct ioctl_gntdev_grant_ref){ domid, refs[first + i] };
+	if (ioctl(fd, IOCTL_GNTDEV_MAP_GRANT_REF, map))
+		return fail("mapping");
 	unmap.index = map->index;
-	theirs = mmap(NULL, nr * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, mapping, map->index);
-	if (theirs == MAP_FAILED) {
-		fail("mmap of what is mapped");
-		goto unmap;
-	}
-
-	err = 0;
-	for (i = 0; i < nr; i++)
-		*(volatile uint64_t *)(ours + i * PAGE) = mark + i;
+	p = mmap(NULL, nr * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, map->index);
+	if (p == MAP_FAILED)
+		return fail("mmap of what is mapped");
 	for (i = 0; i < nr; i++) {
-		if (*(volatile uint64_t *)(theirs + i * PAGE) == mark + i)
+		if (*(volatile uint64_t *)(p + i * PAGE) == MARK + first + i)
 			continue;
-		fprintf(stderr, "grants: page %u of %u is another one\n", i, nr);
-		err = -1;
+		fprintf(stderr, "grants: page %u is another one\n", first + i);
+		err = 1;
 	}
-	munmap(theirs, nr * PAGE);
-unmap:
-	if (ioctl(mapping, IOCTL_GNTDEV_UNMAP_GRANT_REF, &unmap))
-		err = fail("unmapping");
-unmap_ours:
-	munmap(ours, nr * PAGE);
-dealloc:
-	if (ioctl(granting, IOCTL_GNTALLOC_DEALLOC_GREF, &dealloc))
-		err = fail("the end of granting");
+	munmap(p, nr * PAGE);
+	if (ioctl(fd, IOCTL_GNTDEV_UNMAP_GRANT_REF, &unmap))
+		return fail("unmapping");
 	return err;
 }
 
-int main(int argc, char **argv)
+static int map_for(domid_t domid, time_t seconds, const grant_ref_t *refs, unsigned int count)
 {
+	int fd = open("/dev/xen/gntdev", O_RDWR);
+	time_t end = time(NULL) + seconds;
+	unsigned int first, nr;
 	unsigned long mapped = 0;
-	unsigned int nr;
-	time_t end;
 
-	if (argc < 3 || argc > 4) {
-		fprintf(stderr, "usage: grants DOMID SECONDS [SEED]\n");
-		return 2;
-	}
-	granting = open("/dev/xen/gntalloc", O_RDWR);
-	mapping = open("/dev/xen/gntdev", O_RDWR);
-	if (granting < 0 || mapping < 0) {
-		fail("/dev/xen");
-		return 1;
-	}
-	srandom(argc > 3 ? atoi(argv[3]) : 1);
-	end = time(NULL) + atoi(argv[2]);
+	if (fd < 0)
+		return fail("/dev/xen/gntdev");
 	do {
-		nr = 1 + random() % MOST;
-		if (round_of(atoi(argv[1]), nr, (uint64_t)mapped << 16))
+		first = random() % count;
+		nr = 1 + random() % (count - first);
+		if (map_some(fd, domid, refs, first, nr))
 			return 1;
 		mapped += nr;
 	} while (time(NULL) < end);
 	printf("grants %lu\n", mapped);
 	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	grant_ref_t refs[MOST];
+	int i, count;
+
+	if (argc == 4 && !strcmp(argv[1], "offer")) {
+		count = atoi(argv[3]);
+		if (count >= 1 && count <= MOST)
+			return offer(atoi(argv[2]), count);
+	}
+	if (argc >= 5 && argc - 4 <= MOST && !strcmp(argv[1], "map")) {
+		for (i = 4; i < argc; i++)
+			refs[i - 4] = strtoul(argv[i], NULL, 10);
+		return map_for(atoi(argv[2]), atoi(argv[3]), refs, argc - 4);
+	}
+	fprintf(stderr, "usage: grants offer DOMID COUNT\n"
+			"       grants map DOMID SECONDS REF...\n"
+			"%d pages at most\n", MOST);
+	return 2;
 }
