@@ -139,7 +139,7 @@ own_patch 'Documentation/vm: describe NUMA-aware ballooning' \
 	'Documentation/vm/*' << 'END'
 A guide for administrators, for writers of backends, with a complete
 example of one, and for those who change the core; and recipes for QEMU,
-libvirt and Prometheus.
+libvirt, Xen and Prometheus.
 END
 
 own_patch 'tools: add balloonstat and xl-node-mem' 'tools/mm/*' 'tools/xen/*' << 'END'
