@@ -7,7 +7,8 @@
 #   release   what is run and measured                       build/bzImage, build/vmlinux
 #   debug     what tests run, with modules                   build/debug/arch/x86/boot/bzImage
 #   kcsan     as debug, but looks for data races instead of memory errors
-#   lend      as release, but under Xen foreign memory is mapped at ballooned pages
+#   lend      as release, for guests of Xen: foreign memory is mapped at ballooned pages, and nodes
+#             are none that firmware knows of
 #   lint      our sources only, as for debug: every warning and what sparse says is an error
 #
 # and the variants that must build, as far as they concern us:
@@ -31,7 +32,8 @@ lend)		src=$LINUX obj=$BUILD/lend names="base balloon release lend" ;;
 kcsan)		src=$LINUX obj=$BUILD/kcsan names="base balloon debug kcsan" ;;
 lint)		src=$LINUX obj=$BUILD/lint names="base balloon debug"
 		targets="W=1e C=2 CF=-Wsparse-error mm/balloon/ drivers/virtio/virtio_balloon.o"
-		targets+=" drivers/xen/balloon_numa.o drivers/xen/balloon_nodes.o" ;;
+		targets+=" drivers/xen/balloon_numa.o drivers/xen/balloon_pv.o"
+		targets+=" drivers/xen/balloon_nodes.o arch/x86/xen/vnuma.o" ;;
 numa-off|compaction-off)
 		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		targets="mm/ drivers/virtio/ fs/proc/meminfo.o"

@@ -135,6 +135,12 @@ what keeps PV guests' p2m and direct map, and what reads targets of
 virtual nodes from xenstore. The driver calls it in later patches.
 END
 
+own_patch 'x86/xen: read the virtual nodes of PV guests' \
+	arch/x86/xen/vnuma.c arch/x86/include/asm/xen/vnuma.h << 'END'
+Xen says by a hypercall which nodes a PV guest has. Add what asks, and looks
+whether the answer fits together. It is called in a later patch.
+END
+
 own_patch 'Documentation/vm: describe NUMA-aware ballooning' \
 	'Documentation/vm/*' << 'END'
 A guide for administrators, for writers of backends, with a complete

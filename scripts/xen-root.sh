@@ -37,7 +37,7 @@ fetch() {
 	(cd "$packages" && apt-get download "xen-hypervisor-$version-amd64" "xen-utils-$version" \
 		xenstore-utils "libxenmisc$version" libxentoolcore1 libxentoollog1 libxencall1 \
 		libxendevicemodel1 libxenevtchn1 libxenforeignmemory1 libxengnttab1 libxenhypfs1 \
-		libxenstore4 libc6 libgcc-s1 libyajl2 libuuid1 liblzma5 libzstd1 zlib1g) \
+		libxenstore4 libxen-dev libc6 libgcc-s1 libyajl2 libuuid1 liblzma5 libzstd1 zlib1g) \
 		> "$log" 2>&1 || {
 		tail -n 3 "$log" >&2
 		die "cannot fetch Xen's packages: is this machine online? (build/logs/${log##*/})"
@@ -45,7 +45,7 @@ fetch() {
 	echo "$version" > "$packages/version"
 }
 
-[ -s "$packages/version" ] || fetch
+[ -s "$packages/version" ] && compgen -G "$packages/libxen-dev_*" > /dev/null || fetch
 version=$(cat "$packages/version")
 if [ ! -e "$dir/xen" ] || [ ! "$dir/xen" -nt "$packages/version" ]; then
 	rm -rf "$unpacked"
@@ -67,6 +67,7 @@ inputs() {
 	echo "$TOP/scripts/xen/xl.conf etc/xen/xl.conf"
 	echo "$dir/await bin/await"
 	echo "$dir/vnuma_shim.so lib/vnuma_shim.so"
+	echo "$dir/pv_vnuma bin/pv_vnuma"
 	for name in xl xenstored xenconsoled xen-init-dom0; do
 		echo "$unpacked/usr/lib/xen-$version/bin/$name bin/$name"
 	done
@@ -104,6 +105,11 @@ source=$TOP/scripts/xen/await.c
 source=$TOP/scripts/xen/vnuma_shim.c
 [ "$dir/vnuma_shim.so" -nt "$source" ] ||
 	gcc -O2 -Wall -shared -fPIC -o "$dir/vnuma_shim.so" "$source" -ldl
+source=$TOP/scripts/xen/pv_vnuma.c
+[ "$dir/pv_vnuma" -nt "$source" ] ||
+	gcc -O2 -Wall -I"$unpacked/usr/include" -o "$dir/pv_vnuma" "$source" \
+		"$unpacked/usr/lib/x86_64-linux-gnu/libxenctrl.so" \
+		-Wl,--unresolved-symbols=ignore-in-shared-libs
 
 id=$(inputs | while read -r source target; do
 	echo "$target $(stat -Lc '%s %Y' "$source")"

@@ -146,8 +146,8 @@ class Domain:
     """A guest of Xen; sh, status, read and write run commands in it, through its console.
 
     type        'pvh' or 'pv'
-    nodes       sizes of its virtual nodes in MiB, node N on physical node N of the host; a PV
-                guest can't have more than one, and Xen takes its memory where it likes
+    nodes       sizes of its virtual nodes in MiB, node N on physical node N of the host; what a
+                PV guest begins with, Xen takes where it likes
     dist        matrix of their distances
     cpus        for each node the list of its CPUs; by default each has one
     flavour     the kernel; Xen must have been told of it
@@ -186,7 +186,14 @@ class Domain:
         path = f'/guest/{self.name}.cfg'
         coded = base64.b64encode(self.description().encode()).decode()
         self.xen.sh(f'echo {coded} | base64 -d > {path}')
-        self.xen.sh(f'LD_PRELOAD=/lib/vnuma_shim.so xl create {path}', 180)
+        # A PV guest's nodes are nothing that xl knows of.
+        by_hand = self.type == 'pv' and len(self.sizes) > 1
+        self.xen.sh(f'LD_PRELOAD=/lib/vnuma_shim.so xl create {"-p" if by_hand else ""} {path}', 180)
+        if by_hand:
+            self.xen.sh(f'pv_vnuma $(xl domid {self.name}) ' + ' '.join(
+                f'{size}/{n}/{self._cpus_of(n)}/{self._distances_from(n)}'
+                for n, size in enumerate(self.sizes)))
+            self.xen.sh(f'xl unpause {self.name}')
         self._find()
         self._await('agent', '0', self.boot_timeout)
         self.full = sum(self.pages())
@@ -227,16 +234,23 @@ class Domain:
                  f'vcpus={len(sum(self.cpus, []))}',
                  # To look at the dead.
                  'on_crash="preserve"', 'on_reboot="preserve"', 'on_watchdog="preserve"', self.config]
-        if len(self.sizes) > 1:
-            nodes = []
-            for n, size in enumerate(self.sizes):
-                row = self.dist[n] if self.dist else [
-                    10 if n == m else ORDINARY_DISTANCE for m in range(len(self.sizes))]
-                cpus = ','.join(map(str, self.cpus[n]))
-                nodes.append(f'["pnode={n}","size={size}","vcpus={cpus}",'
-                             f'"vdistances={",".join(map(str, row))}"]')
-            lines.append(f'vnuma=[{",".join(nodes)}]')
+        if len(self.sizes) > 1 and self.type != 'pv':
+            lines.append(self.vnuma())
         return '\n'.join(lines) + '\n'
+
+    def vnuma(self):
+        """xl's line on its nodes."""
+        nodes = [f'["pnode={n}","size={size}","vcpus={self._cpus_of(n)}",'
+                 f'"vdistances={self._distances_from(n)}"]' for n, size in enumerate(self.sizes)]
+        return f'vnuma=[{",".join(nodes)}]'
+
+    def _cpus_of(self, node):
+        return ','.join(map(str, self.cpus[node]))
+
+    def _distances_from(self, node):
+        row = self.dist[node] if self.dist else [
+            10 if other == node else ORDINARY_DISTANCE for other in range(len(self.sizes))]
+        return ','.join(map(str, row))
 
     # --- what the guest says ---
 

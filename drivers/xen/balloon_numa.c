@@ -68,7 +68,10 @@ static DECLARE_WAIT_QUEUE_HEAD(rest_wq);
  */
 int xen_numa_balloon_vnode(int nid)
 {
-	return IS_ENABLED(CONFIG_ACPI_NUMA) ? node_to_pxm(nid) : NUMA_NO_NODE;
+	int vnode = IS_ENABLED(CONFIG_ACPI_NUMA) ? node_to_pxm(nid) : NUMA_NO_NODE;
+
+	/* Where NUMA is off, a node that was read of before is not the host's. */
+	return pxm_to_node(vnode) == NUMA_NO_NODE ? NUMA_NO_NODE : vnode;
 }
 
 /* Which node of the host memory of one of ours should come from. */
