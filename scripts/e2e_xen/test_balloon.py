@@ -81,6 +81,22 @@ class Balloon(XenTest):
             # Unpatched, 512 frames of 4K each: 512 hypercalls per GiB.
             self.assertLessEqual(len(made) * 100, 4 * 512)
 
+    @needs_pvh
+    @afresh
+    def test_mappings(self):
+        """What came back is mapped as it was: a superframe in one piece."""
+        domain = self.start(self.boot(nodes=(1024, 1024)), nodes=(512, 512))
+        before = domain.mappings()
+        domain.mem_set(768)
+        down = domain.mappings()
+        domain.mem_set(1024)
+        after = domain.mappings()
+        self.tell(f'blocks mapped in 2M and in 4K: {before}, 256 MiB down {down}, up {after}')
+        self.assertGreater(before[0], 400)
+        if FLAVOUR != 'vanilla':
+            self.assertEqual(down[0], before[0] - 128)
+            self.assertEqual(after, before)
+
     def compaction(self, domain, load):
         """Leaves base pages in the balloon, all over the guest; returns what compacting them
         asked of Xen, and how many moved."""

@@ -4,6 +4,7 @@
  */
 #include <kunit/test.h>
 
+#include <linux/delay.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -55,6 +56,20 @@ static void fill_range(struct kunit *test, unsigned long start)
 	expect_pages(test, IN_RANGE, 0, 0);
 }
 
+/* As CMA does, not at once taken aback where somebody holds a page for a moment. */
+static int alloc_range(unsigned long start)
+{
+	int rc, tries;
+
+	for (tries = 0; tries < 5; tries++) {
+		rc = alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE, GFP_KERNEL);
+		if (rc != -EBUSY)
+			break;
+		msleep(20);
+	}
+	return rc;
+}
+
 static void empty(struct kunit *test)
 {
 	struct test_balloon *t = test->priv;
@@ -76,8 +91,7 @@ static void vacate_by_trade(struct kunit *test)
 	long migrated = node_stat(t->nid, BALLOON_STAT_MIGRATE);
 
 	fill_range(test, start);
-	KUNIT_ASSERT_EQ(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
-						    GFP_KERNEL));
+	KUNIT_ASSERT_EQ(test, 0, alloc_range(start));
 	for (i = 0; i < RANGE_PAGES; i++)
 		if (PageOffline(pfn_to_page(start + i)))
 			KUNIT_FAIL(test, "page %lu of the range is ballooned", i);
@@ -107,8 +121,7 @@ static void vacate_refused(struct kunit *test)
 			IN_RANGE * SUPERFRAME_PAGES);
 	KUNIT_EXPECT_EQ(test, t->deflated, 0);
 	t->refuse_inflate = false;
-	KUNIT_ASSERT_EQ(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
-						    GFP_KERNEL));
+	KUNIT_ASSERT_EQ(test, 0, alloc_range(start));
 	free_contig_range(start, RANGE_PAGES);
 	KUNIT_EXPECT_EQ(test, balloon_total(), IN_RANGE * SUPERFRAME_PAGES);
 	KUNIT_EXPECT_EQ(test, balloon_node_count(t->nid, NULL, NULL, NULL),
