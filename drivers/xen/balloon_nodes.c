@@ -107,6 +107,10 @@ static void target_changed(struct xenbus_watch *watch, const char *path, const c
 
 	/* When the watch is set, anew after a resume, and where a whole folder goes. */
 	one = sscanf(path, "memory/node/%d", &wanted) == 1;
+	if (!one && strlen(path) > strlen(watch->node)) {
+		pr_warn_ratelimited("%s: the name of a node is a number\n", path);
+		return;
+	}
 	if (!one) {
 		xenbus_write(XBT_NIL, "data/balloon", "feature-node-target", "1");
 		xen_numa_balloon_publish();

@@ -43,12 +43,20 @@
 #define FRAMES			512U
 /* Of one that has no more than its stack. */
 #define FRAMES_NOWAIT		8U
-/* Refusals of memory on a node, after which memory elsewhere is better than none. */
+/*
+ * Refusals of memory on a node, after which memory elsewhere is better than none.
+ * Only the worker tries again later: what allocations try in between is no time
+ * for the host to find some.
+ */
 #define EXACT_TRIES		3
+#define EXACT_PAUSE		(HZ / 2)
 
 /* Under the conversation mutex. */
 static xen_pfn_t frames[FRAMES];
-static unsigned char refusals[MAX_NUMNODES];
+static struct {
+	unsigned int nr;
+	unsigned long last;		/* in jiffies */
+} refusals[MAX_NUMNODES];
 
 /* What the host wants to have, what others have borrowed or want to, and the larger. */
 static unsigned long wanted, borrowed, target;
@@ -138,9 +146,11 @@ static unsigned int release(xen_pfn_t *list, const struct balloon_extent *ext, u
 	if ((done << shift) > got)
 		pr_warn_ratelimited("host left %u pages of a superframe\n",
 				    ((done << shift) - got) << order);
-	if (!xen_pv_balloon_map(ext + done, nr - done, list + (done << shift), order))
-		pr_err_ratelimited("host neither takes pages nor lets us have them\n");
-	return done;
+	if (xen_pv_balloon_map(ext + done, nr - done, list + (done << shift), order))
+		return done;
+	/* The allocator can't have what nothing is mapped at. */
+	pr_err_ratelimited("host neither takes pages nor lets us have them\n");
+	return nr;
 }
 
 /*
@@ -198,6 +208,12 @@ static long inflate(struct balloon *b, const struct balloon_extent *ext, unsigne
 			order = 0;
 		}
 		got = release(frames, ext + done, n, order);
+		/* Xen may be told to take no large extents of guests: memop-max-order. */
+		if (got < n && order) {
+			done += got;
+			n = 1;
+			got = release(frames, ext + done, n, 0);
+		}
 		done += got;
 	} while (got == n && done < nr);
 	return done;
@@ -218,23 +234,39 @@ static unsigned int populate_all(xen_pfn_t *list, unsigned int room,
 	return done;
 }
 
-/*
- * On the node it belongs to: as it is, then in base pages. Elsewhere only after
- * that was refused some times; the retry timer comes back.
- */
-static long deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+/* As it is, then in base pages. */
+static unsigned int populate_either(const struct balloon_extent *ext, unsigned int nr,
+				    unsigned int flags)
 {
-	int nid = page_to_nid(pfn_to_page(ext->pfn));
-	bool exact = refusals[nid] < EXACT_TRIES;
-	unsigned int flags = mem_flags(nid, exact);
 	unsigned int done = populate_all(frames, FRAMES, ext, nr, flags);
 
 	while (ext->order && done < nr && populate(frames, ext + done, 1, 0, flags))
 		done++;
-	if (done == nr)
-		refusals[nid] = 0;
-	else if (exact && !done)
-		refusals[nid]++;
+	return done;
+}
+
+/* Counts a refusal. Returns whether there were enough of them. */
+static bool refused_often(int nid)
+{
+	if (refusals[nid].nr >= EXACT_TRIES)
+		return true;
+	if (!refusals[nid].nr || time_after(jiffies, refusals[nid].last + EXACT_PAUSE)) {
+		refusals[nid].nr++;
+		refusals[nid].last = jiffies;
+	}
+	return false;
+}
+
+/* On the node it belongs to; elsewhere only after that was refused some times. */
+static long deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+{
+	int nid = page_to_nid(pfn_to_page(ext->pfn));
+	unsigned int done = populate_either(ext, nr, mem_flags(nid, true));
+
+	if (done)
+		refusals[nid].nr = 0;
+	else if (refused_often(nid) && mem_flags(nid, true))
+		done = populate_either(ext, nr, mem_flags(nid, false));
 	return done;
 }
 
@@ -257,6 +289,7 @@ static long exchange(struct balloon *b, const struct balloon_extent *give,
 	static xen_pfn_t taken[FRAMES];
 	struct xen_memory_exchange op;
 	unsigned int done = 0, order, n, got;
+	bool mapped;
 
 	nr = xen_pv_balloon_prepare(take, nr);
 	scrub(give, nr);
@@ -277,9 +310,10 @@ static long exchange(struct balloon *b, const struct balloon_extent *give,
 		HYPERVISOR_memory_op(XENMEM_exchange, &op);
 		trace_memory_op(XENMEM_exchange, order, op.in.nr_extents, op.nr_exchanged, 0);
 		got = min_t(xen_ulong_t, op.nr_exchanged >> (give->order - order), n);
-		if (!xen_pv_balloon_map(take + done, got, taken, take->order) ||
-		    !xen_pv_balloon_map(give + done + got, n - got,
-					frames + (got << (give->order - order)), order))
+		mapped = xen_pv_balloon_map(take + done, got, taken, take->order);
+		mapped &= xen_pv_balloon_map(give + done + got, n - got,
+					     frames + (got << (give->order - order)), order);
+		if (!mapped)
 			pr_err_ratelimited("host does not let us have our pages\n");
 		done += got;
 		if (got < n)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What ballooning is to a PV guest beside giving and taking: it keeps its own
- * table of machine frames (the p2m), and Xen takes no frame that it still has
- * mapped. The direct map has base pages only; changes to it go to Xen by the
- * hundred (multicall).
+ * table of machine frames (the p2m), and Xen can give no frame to others while
+ * the guest has it mapped. The direct map has base pages only; changes to it go
+ * to Xen by the hundred (multicall).
  */
 #define pr_fmt(fmt) "xen:balloon: " fmt
 
@@ -86,7 +86,7 @@ void xen_pv_balloon_unmap(const struct balloon_extent *ext, unsigned int nr)
 			__set_phys_to_machine(ext[i].pfn + j, INVALID_P2M_ENTRY);
 		}
 	}
-	/* Xen says itself then that it can't have the frames. */
+	/* Xen does not exchange such frames; what it takes it can use when they are unmapped. */
 	if (!flush() || !ok)
 		pr_warn_ratelimited("pages stay mapped\n");
 }

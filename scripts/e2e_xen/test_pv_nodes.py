@@ -55,7 +55,7 @@ class PvNodes(XenTest):
         """The guest is then as it always was."""
         domain = self.start(self.boot(), type='pv', nodes=(128, 128), dist=[[10, 5], [20, 10]])
         self.assertEqual(self.nodes(domain), [0])
-        self.assertIn('xen: vNUMA: ignored, for a distance', domain.sh('dmesg'))
+        self.assertIn('xen: vNUMA: ignored: a distance makes no sense', domain.sh('dmesg'))
         held, back = self.give_and_take(domain, 64)
         self.assertEqual(sum(back), sum(held))
 
@@ -78,7 +78,8 @@ class PvNodes(XenTest):
         pattern = Pattern(domain, 48, '--interleave')
         held, _ = self.give_and_take(domain, 64)
         self.tell(f'64 MiB given by nodes: {held}')
-        for pages in held:
+        # The first one has the kernel, and may have nothing to spare.
+        for pages in held[1:]:
             self.assertGreaterEqual(pages, 8 * PAGES_PER_MIB)
         domain.write('/sys/devices/system/node/node2/balloon/target', 32 * PAGES_PER_MIB)
         held, _ = self.give_and_take(domain, 32)

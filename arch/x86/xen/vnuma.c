@@ -32,6 +32,8 @@ struct vnuma {
 static const char * __init find_fault(const struct vnuma *v)
 {
 	unsigned int nodes = v->info.nr_vnodes, i, j;
+	phys_addr_t start, end, covered;
+	u64 idx;
 
 	for (i = 0; i < v->info.nr_vmemranges; i++) {
 		const struct xen_vmemrange *range = &v->ranges[i];
@@ -40,8 +42,19 @@ static const char * __init find_fault(const struct vnuma *v)
 			return "a range of memory";
 		for (j = 0; j < i; j++) {
 			if (range->start < v->ranges[j].end && v->ranges[j].start < range->end)
-				return "memory that two ranges have";
+				return "memory of two ranges";
 		}
+	}
+	/* Memory of no node would be fatal, be it less than what is made good for firmware. */
+	for_each_mem_range(idx, &start, &end) {
+		covered = 0;
+		for (i = 0; i < v->info.nr_vmemranges; i++) {
+			u64 from = max(start, v->ranges[i].start), to = min(end, v->ranges[i].end);
+
+			covered += to > from ? to - from : 0;
+		}
+		if (covered < end - start)
+			return "memory without a node";
 	}
 	for (i = 0; i < v->info.nr_vcpus; i++)
 		if (v->vcpu_nodes[i] >= nodes)
@@ -130,7 +143,7 @@ int __init xen_pv_numa_init(void)
 	if (!rc) {
 		fault = find_fault(&v);
 		if (fault) {
-			pr_warn("ignored, for %s that makes no sense\n", fault);
+			pr_warn("ignored: %s makes no sense\n", fault);
 			rc = -EINVAL;
 		} else {
 			rc = use(&v);
