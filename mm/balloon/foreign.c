@@ -9,6 +9,7 @@
 #include <linux/export.h>
 #include <linux/kasan.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/vmstat.h>
 
 #include "internal.h"
@@ -25,8 +26,10 @@ static void lend(struct page *page)
 	bz->nr_foreign++;
 	mod_node_page_state(page_pgdat(page), NR_BALLOON_PAGES, -1);
 	spin_unlock_irqrestore(&bz->lock, flags);
-	/* What is left of a movable page would confuse who maps it. */
+	/* What is left of a movable page would confuse who maps it. Others may look at it. */
+	lock_page(page);
 	page->mapping = NULL;
+	unlock_page(page);
 	/* It was never allocated, but now it is used. */
 	kasan_unpoison_pages(page, 0, false);
 	__ClearPageOffline(page);
@@ -47,6 +50,21 @@ static void reclaim_lent(struct balloon *b, struct page *page)
 	balloon_requeue_page(b, page);
 }
 
+/* Base pages of partial blocks. Returns how many. */
+static unsigned int lend_pages(int nid, struct page **pages, unsigned int nr)
+{
+	struct balloon_extent ext;
+	unsigned int n = 0;
+
+	mutex_lock(&balloon_host_lock);
+	while (n < nr && balloon_dequeue_pages(nid, &ext, 1)) {
+		pages[n] = pfn_to_page(ext.pfn);
+		lend(pages[n++]);
+	}
+	mutex_unlock(&balloon_host_lock);
+	return n;
+}
+
 /**
  * balloon_lend - borrow ballooned pages to map foreign memory
  * @b: the balloon
@@ -61,28 +79,16 @@ static void reclaim_lent(struct balloon *b, struct page *page)
  */
 int balloon_lend(struct balloon *b, struct page **pages, unsigned int nr)
 {
-	struct balloon_extent ext;
 	unsigned int n = 0;
 	int nid;
 
-	mutex_lock(&balloon_host_lock);
+	for_each_online_node(nid)
+		n += lend_pages(nid, pages + n, nr - n);
 	for_each_online_node(nid) {
-		while (n < nr) {
-			if (!balloon_dequeue_pages(nid, &ext, 1)) {
-				/* Splitting allocates: not under the mutex. */
-				mutex_unlock(&balloon_host_lock);
-				if (!balloon_split_superframe(nid)) {
-					mutex_lock(&balloon_host_lock);
-					break;
-				}
-				mutex_lock(&balloon_host_lock);
-				continue;
-			}
-			pages[n] = pfn_to_page(ext.pfn);
-			lend(pages[n++]);
-		}
+		/* Others may take what was split. Splitting allocates: not under the mutex. */
+		while (n < nr && balloon_split_superframe(nid))
+			n += lend_pages(nid, pages + n, nr - n);
 	}
-	mutex_unlock(&balloon_host_lock);
 	return n;
 }
 EXPORT_SYMBOL_GPL(balloon_lend);

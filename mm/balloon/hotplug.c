@@ -23,6 +23,27 @@ static int update_nodes(void)
 	return balloon_rings_update();
 }
 
+/**
+ * balloon_nodes_early - know the nodes if the first balloon comes before initcalls
+ *
+ * Their folders in sysfs follow when there are folders. The frames of Xen's grant
+ * table are mapped at ballooned pages, on some machines in an early_initcall().
+ *
+ * Context: may sleep and allocate.
+ * Return: 0 or -ENOMEM.
+ */
+int balloon_nodes_early(void)
+{
+	int nid;
+
+	if (READ_ONCE(balloon_nodes[first_online_node]))
+		return 0;
+	for_each_online_node(nid)
+		if (!balloon_node_add(nid))
+			return -ENOMEM;
+	return balloon_rings_update();
+}
+
 /* Called under mem_hotplug_lock: one at a time. */
 static int memory_callback(struct notifier_block *nb, unsigned long action, void *arg)
 {
@@ -66,8 +87,5 @@ static int __init balloon_nodes_init(void)
 	return 0;
 }
 
-/*
- * The nodes' devices are there before any initcall, and drivers may need ballooned
- * pages in early ones: the frames of Xen's grant table are mapped at such.
- */
+/* The nodes' devices are there before any initcall of this kind. */
 pure_initcall(balloon_nodes_init);

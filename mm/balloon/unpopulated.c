@@ -82,6 +82,8 @@ unsigned long balloon_add_unpopulated(struct balloon *b, unsigned long pfn, unsi
 {
 	unsigned long end = pfn + nr, done = 0, step;
 
+	/* None of it is anybody's credit before the target has risen. */
+	balloon_reserve(nr);
 	for (; pfn < end; pfn += step) {
 		struct page *page = pfn_to_page(pfn);
 		struct balloon_zone *bz;
@@ -102,6 +104,7 @@ unsigned long balloon_add_unpopulated(struct balloon *b, unsigned long pfn, unsi
 		cond_resched();
 	}
 	WRITE_ONCE(b->target, b->target + done);
+	balloon_unreserve(nr);
 	balloon_kick(b);
 	return done;
 }
