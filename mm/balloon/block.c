@@ -59,10 +59,43 @@ static void unstick(struct balloon_zone *bz)
 	struct balloon_block *block, *next;
 
 	lockdep_assert_held(&bz->lock);
-	if (time_before(jiffies, bz->stuck_since + STUCK_PAUSE))
+	if (time_in_range_open(jiffies, bz->stuck_since, bz->stuck_since + STUCK_PAUSE))
 		return;
 	list_for_each_entry_safe(block, next, &bz->buckets[BALLOON_STUCK_BUCKET], list)
 		block_move(block);
+}
+
+/* Who has the lock of @blocks and may allocate under it. */
+static struct task_struct *reserver;
+
+/*
+ * As xa_reserve(). The xarray allocates with its lock held before it does without,
+ * and a refill for that would take a bz->lock, which nests the other way round:
+ * the refill is told, see balloon_block_reserving().
+ */
+static int slot_reserve(unsigned long index, gfp_t gfp)
+{
+	XA_STATE(xas, &blocks, index);
+
+	do {
+		xas_lock_irq(&xas);
+		WRITE_ONCE(reserver, current);
+		if (!xas_load(&xas))
+			xas_store(&xas, XA_ZERO_ENTRY);
+		WRITE_ONCE(reserver, NULL);
+		xas_unlock_irq(&xas);
+	} while (xas_nomem(&xas, gfp));
+	return xas_error(&xas);
+}
+
+/**
+ * balloon_block_reserving - does this task allocate with the blocks' lock held?
+ *
+ * Context: any.
+ */
+bool balloon_block_reserving(void)
+{
+	return READ_ONCE(reserver) == current;
 }
 
 /* Put a block where a slot was reserved: nothing is allocated under the lock. */
@@ -122,7 +155,7 @@ int balloon_block_reserve(struct page *page, gfp_t gfp)
 again:
 	if (!new && !xa_load(&blocks, index)) {
 		new = kzalloc(sizeof(*new), gfp);
-		if (!new || xa_reserve_irq(&blocks, index, gfp)) {
+		if (!new || slot_reserve(index, gfp)) {
 			kfree(new);
 			return -ENOMEM;
 		}
@@ -269,7 +302,7 @@ none:
 void balloon_page_adopt(struct page *page)
 {
 	debug_pagealloc_map_pages(page, 1);
-	set_page_owner(page, 0, GFP_HIGHUSER_MOVABLE);
+	set_page_owner(page, 0, OWNER_GFP);
 	pgalloc_tag_add(page, current, 1);
 }
 

@@ -166,6 +166,20 @@ unsigned int balloon_host_deflate_nowait(struct balloon *b,
 }
 
 /**
+ * balloon_has_surplus - has the host kept some of an exchange?
+ * @b: the balloon
+ *
+ * The worker asks for it back. A host that refuses that would otherwise get
+ * something more with each further exchange.
+ *
+ * Context: any.
+ */
+bool balloon_has_surplus(struct balloon *b)
+{
+	return READ_ONCE(b->surplus) && balloon_total() > balloon_goal(b);
+}
+
+/**
  * balloon_host_exchange - give extents to the host, for others
  * @b: the balloon, with balloon_host_lock held
  * @give: the extents to give, of one order, off the guest's lists
@@ -176,8 +190,8 @@ unsigned int balloon_host_deflate_nowait(struct balloon *b,
  *
  * Atomically where the backend can. Where it can't, the guest gives first, so
  * that it never holds more than the host granted; the caller has reserved
- * @take's pages. Who does it for the sake of order only, does not where
- * @b->surplus tells that the host still has what it kept of the last one.
+ * @take's pages. Nobody does so again before the host has given back what it kept
+ * of the last one: see balloon_has_surplus().
  *
  * Return: how many of @give the host has, from the first: *@taken at least.
  */
@@ -510,9 +524,15 @@ static bool settled(struct balloon *b)
 /* What the balloon took whole, it makes whole for the guest, as far as that goes. */
 static void mend(struct balloon *b, int generation)
 {
+	bool more = true;
+
 	balloon_evacuate_anew();
-	while (!READ_ONCE(b->stopped) && !balloon_stale(b, generation) && balloon_mend())
+	while (more && !balloon_stale(b, generation)) {
+		more = balloon_mend();
 		cond_resched();
+	}
+	if (more)
+		balloon_kick_later(b);
 }
 
 static void report(struct balloon *b)
@@ -555,9 +575,11 @@ static void balloon_run(struct balloon *b)
 	}
 	report(b);
 
+	/* What the host kept of exchanges it has given back, or it counts for the target. */
+	if (balloon_total() <= balloon_goal(b))
+		WRITE_ONCE(b->surplus, false);
 	met = settled(b);
 	if (met) {
-		WRITE_ONCE(b->surplus, false);
 		b->retry_delay = 0;
 		if (balloon_refill_switch(b))
 			queue_delayed_work(system_freezable_wq, &b->work, BALLOON_REFILL_LINGER);
@@ -742,6 +764,8 @@ EXPORT_SYMBOL_GPL(balloon_resume);
  */
 int balloon_register(struct balloon *b)
 {
+	int rc;
+
 	if (b->max_order && b->max_order != SUPERFRAME_ORDER)
 		return -EINVAL;
 
@@ -749,6 +773,11 @@ int balloon_register(struct balloon *b)
 				sizeof(*b->ext), GFP_KERNEL);
 	if (!b->ext)
 		return -ENOMEM;
+	rc = balloon_nodes_early();
+	if (rc) {
+		kvfree(b->ext);
+		return rc;
+	}
 	INIT_DELAYED_WORK(&b->work, balloon_work);
 	b->hungry = NUMA_NO_NODE;
 

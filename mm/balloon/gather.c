@@ -24,7 +24,7 @@
  */
 static bool may_gather(struct balloon *b, struct balloon_zone *bz)
 {
-	return time_after(jiffies, READ_ONCE(bz->compacted) + HZ / 2) && !READ_ONCE(b->surplus);
+	return time_after(jiffies, READ_ONCE(bz->compacted) + HZ / 2) && !balloon_has_surplus(b);
 }
 
 /*
@@ -131,7 +131,7 @@ void balloon_gather(struct balloon *b, int generation)
 				}
 			}
 			/* It goes on when the host has given back what it kept. */
-			if (READ_ONCE(b->surplus))
+			if (balloon_has_surplus(b))
 				WRITE_ONCE(bz->scattered, true);
 		}
 	}

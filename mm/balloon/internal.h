@@ -30,6 +30,12 @@
 #define SUPERFRAME_ORDER	BALLOON_SUPERFRAME_ORDER
 #define SUPERFRAME_PAGES	BALLOON_SUPERFRAME_PAGES
 
+/*
+ * What page_owner says of ballooned pages. It allocates as this says, also where
+ * somebody waits for balloon_host_lock in order to reclaim: without reclaim.
+ */
+#define OWNER_GFP		((GFP_HIGHUSER_MOVABLE & ~__GFP_RECLAIM) | __GFP_NOWARN)
+
 /* The origin of pages that were not inflated on behalf of a node's target. */
 #define BALLOON_NO_ORIGIN	NUMA_NO_NODE
 
@@ -207,6 +213,7 @@ unsigned int balloon_host_deflate(struct balloon *b,
 				  const struct balloon_extent *ext, unsigned int nr);
 unsigned int balloon_host_deflate_nowait(struct balloon *b,
 					 const struct balloon_extent *ext, unsigned int nr);
+bool balloon_has_surplus(struct balloon *b);
 unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_extent *give,
 				   const struct balloon_extent *take, unsigned int nr,
 				   unsigned int *taken);
@@ -255,6 +262,7 @@ int balloon_rings_update(void);
 /* node.c */
 extern struct balloon_node *balloon_nodes[MAX_NUMNODES];
 struct balloon_node *balloon_node_add(int nid);
+int balloon_nodes_early(void);
 struct balloon_zone *balloon_page_bz(const struct page *page);
 unsigned long balloon_total(void);
 long balloon_kept(void);
@@ -320,6 +328,7 @@ static inline unsigned int balloon_bucket(unsigned int nr)
 	return nr * BALLOON_FULL_BUCKET / SUPERFRAME_PAGES;
 }
 
+bool balloon_block_reserving(void);
 int balloon_block_reserve(struct page *page, gfp_t gfp);
 void balloon_block_cancel(struct page *page);
 void balloon_block_fill(struct page *head);

@@ -40,6 +40,24 @@ void balloon_count_migrated(const struct balloon_extent *from, const struct ball
 	trace_balloon_migrate(pfn_to_nid(from->pfn), nid, from->pfn, to->pfn);
 }
 
+/* @src leaves the balloon, as the host has one too many. Locked, as is balloon_host_lock. */
+static bool give_back(struct balloon *b, struct page *src)
+{
+	struct balloon_extent ext = { page_to_pfn(src), 0 };
+	unsigned long reserved = balloon_reserve_credit(balloon_goal(b), 1, 1);
+
+	if (!reserved)
+		return false;
+	if (!balloon_host_deflate(b, &ext, 1)) {
+		balloon_unreserve(reserved);
+		return false;
+	}
+	balloon_page_clear_movable(src);
+	balloon_page_leaves(b, src);
+	put_page(src);		/* the balloon's */
+	return true;
+}
+
 /*
  * Exchange a page for @src: @dst if its block holds more of the balloon than
  * @src's, else a hole of a block that does, and @dst is free then. Compaction on
@@ -69,8 +87,13 @@ static int migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 
 	/* Its host kept the page when the device went. */
 	b = balloon_current();
-	if (!b || b->suspended || (!isolated && READ_ONCE(b->surplus))) {
+	if (!b || b->suspended) {
 		err = -EBUSY;
+		goto unlock;
+	}
+	/* Where somebody must have the range, it need not have another one for it. */
+	if (balloon_has_surplus(b)) {
+		err = isolated && give_back(b, src) ? MIGRATEPAGE_SUCCESS : -EBUSY;
 		goto unlock;
 	}
 

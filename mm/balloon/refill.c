@@ -11,9 +11,10 @@
  *	credit from any backend, of base pages too, and exchange; waits a
  *	little for its turn to talk to the host
  *   about to call the OOM killer
- *	the same once more, but waits as long as it takes; then pages beyond
+ *	the same once more, but waits for seconds if need be; then pages beyond
  *	the target, where the host permits it
- *   ALLOC_NO_WATERMARKS, and the balloon's own worker
+ *   ALLOC_NO_WATERMARKS, the balloon's own worker, and who describes a
+ *   ballooned page
  *	nothing: they are what the balloon needs to work at all
  *   __GFP_HIGH without __GFP_RECLAIM
  *	nothing: debugobjects' way to say that any lock may be held, the
@@ -67,6 +68,14 @@ enum balloon_refill_mode balloon_refill_mode = BALLOON_REFILL_CREDIT;
  */
 #define TURN_WAIT		DIV_ROUND_UP(HZ, 50)
 #define TURN_PAUSE		(HZ / 10)
+/* The same where the OOM killer is next. */
+#define OOM_PATIENCE		(10 * HZ)
+
+/* Is it less than a pause until @end, in jiffies? It may be an old one. */
+static bool pausing(unsigned long end, unsigned long pause)
+{
+	return time_in_range_open(jiffies, end - pause, end);
+}
 
 /* What an allocation wants. */
 struct refill {
@@ -222,7 +231,7 @@ static bool may_exchange(struct refill *r)
 	struct balloon_node *bn = balloon_nodes[zone_to_nid(r->zone)];
 
 	return READ_ONCE(r->bz->nr_superframes) &&
-	       time_after_eq(jiffies, READ_ONCE(bn->exchange_after));
+	       !pausing(READ_ONCE(bn->exchange_after), EXCHANGE_PAUSE);
 }
 
 /* A free superframe of another node for a ballooned one of this zone. Returns base pages. */
@@ -233,7 +242,8 @@ static unsigned long refill_exchange(struct refill *r, struct balloon *b)
 	struct balloon_extent give, take;
 	unsigned int done;
 
-	if (b->max_order < SUPERFRAME_ORDER ||
+	/* Not while the host still has what it kept of the last one. */
+	if (b->max_order < SUPERFRAME_ORDER || balloon_has_surplus(b) ||
 	    !balloon_dequeue_zone_superframes(r->bz, &take, 1))
 		return 0;
 	r->mode = BALLOON_REFILL_EXCHANGE;
@@ -269,7 +279,7 @@ static bool lock_host(struct refill *r)
 	for (ticks = 0; !mutex_trylock(&balloon_host_lock); ticks++) {
 		if (ticks == TURN_WAIT)
 			WRITE_ONCE(pause, jiffies + TURN_PAUSE);
-		if (ticks == TURN_WAIT || time_before(jiffies, READ_ONCE(pause))) {
+		if (ticks == TURN_WAIT || pausing(READ_ONCE(pause), TURN_PAUSE)) {
 			r->failed = true;
 			return false;
 		}
@@ -277,6 +287,19 @@ static bool lock_host(struct refill *r)
 		/* Whoever had it may have done so for this zone. */
 		if (above_mark(r))
 			return false;
+	}
+	return true;
+}
+
+/* Before somebody is killed it may take longer; if the host is dead, the OOM killer is not. */
+static bool lock_host_patiently(void)
+{
+	unsigned long end = jiffies + OOM_PATIENCE;
+
+	while (!mutex_trylock(&balloon_host_lock)) {
+		if (fatal_signal_pending(current) || time_after(jiffies, end))
+			return false;
+		schedule_timeout_killable(1);
 	}
 	return true;
 }
@@ -303,7 +326,8 @@ static unsigned long refill_wait(struct refill *r, enum balloon_refill_mode mode
 	b = balloon_current();
 	if (b && !READ_ONCE(b->stopped)) {
 		got = refill_credit(r, b);
-		if (!got && exchange)
+		/* Others have tried, or done so, while this one waited. */
+		if (!got && exchange && may_exchange(r))
 			got = refill_exchange(r, b);
 	}
 	mutex_unlock(&balloon_host_lock);
@@ -384,7 +408,7 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 	r.bz = &bn->zones[zone_idx(zone)];
 	if (!READ_ONCE(r.bz->nr_superframes) && (order || !READ_ONCE(r.bz->nr_partial)))
 		return false;
-	if (is_worker())
+	if (is_worker() || balloon_block_reserving())
 		return false;
 
 	if (trace_balloon_refill_enabled())
@@ -474,8 +498,8 @@ bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order, const struct alloc
 	if (trace_balloon_refill_enabled())
 		began = ktime_get_mono_fast_ns();
 	waited = !mutex_trylock(&balloon_host_lock);
-	if (waited)
-		mutex_lock(&balloon_host_lock);
+	if (waited && !lock_host_patiently())
+		return false;
 	b = balloon_current();
 	if (!b || b->suspended)
 		goto unlock;

@@ -139,7 +139,7 @@ void balloon_set_offline(const struct balloon_extent *ext, unsigned int nr)
 
 		/* First: offline without a reference is left to offlining. */
 		set_page_refcounted(head);
-		set_page_owner(head, SUPERFRAME_ORDER, GFP_HIGHUSER_MOVABLE);
+		set_page_owner(head, SUPERFRAME_ORDER, OWNER_GFP);
 		for (j = 0; j < SUPERFRAME_PAGES; j++)
 			__SetPageOffline(head + j);
 	}
@@ -475,7 +475,7 @@ bool balloon_coalesce(struct balloon *b, struct balloon_zone *bz, unsigned long 
 		return false;
 	for (i = 0; i < SUPERFRAME_PAGES; i++)
 		balloon_page_disown(head + i);
-	set_page_owner(head, SUPERFRAME_ORDER, GFP_HIGHUSER_MOVABLE);
+	set_page_owner(head, SUPERFRAME_ORDER, OWNER_GFP);
 	balloon_requeue_superframe(head);
 	balloon_stat_add(page_to_nid(head), BALLOON_COALESCE, 1);
 	trace_balloon_coalesce(page_to_nid(head), page_to_pfn(head));

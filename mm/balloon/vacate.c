@@ -26,7 +26,7 @@ static bool trade(struct page *head, unsigned long start_pfn, unsigned long end_
 	if (!mutex_trylock(&balloon_host_lock))
 		return false;
 	b = balloon_current();
-	if (!b || b->suspended || b->max_order < SUPERFRAME_ORDER ||
+	if (!b || b->suspended || b->max_order < SUPERFRAME_ORDER || balloon_has_surplus(b) ||
 	    !balloon_take_superframe_outside(nid, &give, start_pfn, end_pfn))
 		goto unlock;
 	if (!balloon_dequeue_superframe(head)) {
