@@ -68,6 +68,7 @@ inputs() {
 	echo "$dir/await bin/await"
 	echo "$dir/vnuma_shim.so lib/vnuma_shim.so"
 	echo "$dir/pv_vnuma bin/pv_vnuma"
+	echo "$dir/max_mem bin/max_mem"
 	for name in xl xenstored xenconsoled xen-init-dom0; do
 		echo "$unpacked/usr/lib/xen-$version/bin/$name bin/$name"
 	done
@@ -105,11 +106,13 @@ source=$TOP/scripts/xen/await.c
 source=$TOP/scripts/xen/vnuma_shim.c
 [ "$dir/vnuma_shim.so" -nt "$source" ] ||
 	gcc -O2 -Wall -shared -fPIC -o "$dir/vnuma_shim.so" "$source" -ldl
-source=$TOP/scripts/xen/pv_vnuma.c
-[ "$dir/pv_vnuma" -nt "$source" ] ||
-	gcc -O2 -Wall -I"$unpacked/usr/include" -o "$dir/pv_vnuma" "$source" \
-		"$unpacked/usr/lib/x86_64-linux-gnu/libxenctrl.so" \
-		-Wl,--unresolved-symbols=ignore-in-shared-libs
+for name in pv_vnuma max_mem; do
+	source=$TOP/scripts/xen/$name.c
+	[ "$dir/$name" -nt "$source" ] ||
+		gcc -O2 -Wall -I"$unpacked/usr/include" -o "$dir/$name" "$source" \
+			"$unpacked/usr/lib/x86_64-linux-gnu/libxenctrl.so" \
+			-Wl,--unresolved-symbols=ignore-in-shared-libs
+done
 
 id=$(inputs | while read -r source target; do
 	echo "$target $(stat -Lc '%s %Y' "$source")"

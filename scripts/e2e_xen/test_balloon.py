@@ -97,15 +97,19 @@ class Balloon(XenTest):
             self.assertEqual(down[0], before[0] - 128)
             self.assertEqual(after, before)
 
-    def compaction(self, domain, load):
-        """Leaves base pages in the balloon, all over the guest; returns what compacting them
-        asked of Xen, and how many moved."""
+    def scatter(self, domain, load):
+        """Leaves base pages in the balloon, all over the guest, that can be moved when 'fragment'
+        is killed. Returns what verifies a load beside, and the guest's pages."""
         pattern = Pattern(domain, load)
         fill = domain.sh('fragment --node 0 --keep 64 --pin 100 --leave 8 > /tmp/fragment & '
                          'while ! grep fragment /tmp/fragment; do sleep 0.2; done')
         self.tell(fill.strip())
+        return pattern, domain.mem_set(sum(domain.sizes) - 80)
+
+    def compaction(self, domain, load):
+        """Returns what compacting ballooned pages asked of Xen, and how many moved."""
         full = sum(domain.sizes)
-        before = domain.mem_set(full - 80)
+        pattern, before = self.scatter(domain, load)
         moved = stat(domain, 'migrate')
         calls = Hypercalls(domain)
         domain.sh('killall fragment')
@@ -144,6 +148,36 @@ class Balloon(XenTest):
         kinds, moved = self.compaction(domain, 16)
         self.assertEqual(kinds['exchange'], 0)
         self.assertGreaterEqual(kinds['populate'], 1)
+
+    @OURS
+    @needs_pvh
+    @afresh
+    def test_a_refused_second_step(self):
+        """Xen takes a page that is to be exchanged, and gives none: nothing is lost, it has one
+        too many until it does."""
+        domain = self.start(self.boot(), nodes=[192])
+        pattern, before = self.scatter(domain, 16)
+        held = int(domain.read('/sys/devices/system/node/node0/balloon/nr_pages'))
+        domain.xen.sh(f'max_mem {domain.domid} {(192 - 80 - 16) * 1024}')
+        calls = Hypercalls(domain)
+        domain.sh('killall fragment')
+
+        def kept():
+            domain.sh('echo 1 > /proc/sys/vm/compact_memory; sleep 1')
+            return sum(before) - sum(domain.pages())
+        self.wait_for(kept, 'a page that Xen keeps')
+        made = calls.end()
+        refused = [call for call in made if call[0] == 'populate' and call[3] < call[2]]
+        now = int(domain.read('/sys/devices/system/node/node0/balloon/nr_pages'))
+        self.tell(f'{len(refused)} of {len(made)} hypercalls refused, {kept()} pages kept')
+        self.assertGreater(len(refused), 0)
+        self.assertEqual(now - held, kept())
+        self.assertLessEqual(kept(), 64)
+        self.assertEqual(pattern.verify(), 16 << 20)
+        domain.xen.sh(f'max_mem {domain.domid} {200 * 1024}')
+        self.wait_for(lambda: domain.pages() == before, 'what Xen kept', 90)
+        domain.mem_set(192)
+        self.assertEqual(pattern.stop(), 16 << 20)
 
     @OURS
     @needs_pvh
