@@ -245,8 +245,8 @@ void limit_cpu_lists(bool on)
 	int i;
 
 	write_number("/proc/sys/vm/percpu_pagelist_high_fraction", on ? 1000000 : 0);
-	/* Each time they give up some. */
-	for (i = 0; on && i < 10; i++)
+	/* Each time they give up an eighth of what they may keep, and that may be 64 MiB. */
+	for (i = 0; on && i < 40; i++)
 		refresh_vmstat();
 }
 
