@@ -250,7 +250,9 @@ static bool refused_often(int nid)
 {
 	if (refusals[nid].nr >= EXACT_TRIES)
 		return true;
-	if (!refusals[nid].nr || time_after(jiffies, refusals[nid].last + EXACT_PAUSE)) {
+	/* The last one may be long ago: on 32 bit, jiffies have come round since. */
+	if (!refusals[nid].nr || !time_in_range(jiffies, refusals[nid].last,
+						refusals[nid].last + EXACT_PAUSE)) {
 		refusals[nid].nr++;
 		refusals[nid].last = jiffies;
 	}

@@ -54,10 +54,11 @@ class NodeTargets(XenTest):
         for value in '', '-5', 'much', '99999999999999999999', str(1 << 30):
             xen.sh(f"xenstore-write -- {top}/memory/node/1/target '{value}'")
         xen.sh(f'xenstore-write {top}/memory/node/7/target 1024')
+        xen.sh(f'xenstore-write {top}/memory/node/some/target 1024')
         self.assertEqual(domain.read('/sys/devices/system/node/node1/balloon/target'), target)
         self.assertEqual(domain.pages(), down)
         words = domain.sh('dmesg | grep memory/node')
-        for word in "'-5'", "'much'", 'no such node':
+        for word in "'-5'", "'much'", 'no such node', 'a node is a number':
             self.assertIn(word, words)
         for words in '1 2000', '7 64', '1 -3', '1 some', '1 3x':
             status, said = self.tool(xen, f'{domain.name} {words}')
