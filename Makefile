@@ -68,7 +68,7 @@ bench: kernel vanilla ## measure side by side with the unpatched kernel: build/b
 	@bench/nodes.py
 	@bench/hosts.py
 	@bench/faults.py
-	@bench/fragmented.py
+	@bench/states.py
 	@bench/reclaim.py
 	@bench/churn.py --rounds 200
 	@bench/report.py
@@ -76,8 +76,8 @@ bench: kernel vanilla ## measure side by side with the unpatched kernel: build/b
 bench-quick: kernel vanilla ## some of it, in less than five minutes
 	@scripts/initramfs.sh release
 	@scripts/initramfs.sh vanilla
-	@bench/fragmented.py --runs 2 --cases movable
-	@bench/reclaim.py --runs 2 --backings anon
+	@bench/states.py --cases movable
+	@bench/reclaim.py --size 1024 --backings anon
 	@bench/report.py
 
 .PHONY: soak

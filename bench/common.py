@@ -52,6 +52,13 @@ def said(figure, form):
     return f'{form(figure["median"])} ({form(figure["min"])} to {form(figure["max"])})'
 
 
+def cpu_seconds(guest):
+    """What QEMU has used so far: the guest's work is in it."""
+    with open(f'/proc/{guest.process.pid}/stat') as stat:
+        fields = stat.read().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
 def save(name, report):
     """Figures, to build/bench/NAME.json."""
     os.makedirs(OUT, exist_ok=True)

@@ -4,12 +4,13 @@
 
 A program touches memory, page by page, while the host asks for half of the guest.
 Counted are the faults that began while the balloon grew, in a guest that is idle otherwise, and in
-one whose every 2M block is in use in part. Figures go to build/bench/faults.json.
+one whose every 2M block is in use in part. Figures and a chart go to build/bench/faults.json and
+faults.svg.
 """
 
 import argparse
 
-from common import KERNELS, MIB, Guest, accelerator, count, fragment, said, save, spread
+from common import KERNELS, MIB, Guest, accelerator, count, draw, fragment, said, save, spread
 
 NODES = 4
 SIZE = 512          # MiB of each
@@ -49,11 +50,26 @@ def measure(name, case):
         return percentiles([tuple(map(int, line.split())) for line in lines])
 
 
+def chart(report):
+    """Bars: the medians of each percentile, by case."""
+    script = ['set multiplot layout 1,2 title "Page faults while the balloon inflates"',
+              'set style data histograms', 'set style fill solid 0.8', 'set logscale y',
+              'set ylabel "us"', 'set grid y', 'set yrange [1:]', 'set key top left']
+    for case in CASES:
+        rows = '\n'.join(f'"{what}" ' + ' '.join(
+            f'{spread(run[what] for run in runs)["median"] / 1000:.2f}'
+            for runs in report[case].values()) for what in SHARES)
+        script += [f'${case} << EOD', rows, 'EOD', f'set title "{case} guest"',
+                   f'plot ${case} using 2:xtic(1) title "unpatched", '
+                   f'${case} using 3 title "patched"']
+    draw('faults', '\n'.join(script))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--runs', type=count, default=5, help='boots of each kernel (default 5)')
     options = parser.parse_args()
-    report = {'runs': options.runs, 'accelerator': accelerator()}
+    report = {'runs': options.runs, 'accelerator': accelerator(), 'ratios': {}}
     for case in CASES:
         runs = {name: [] for name in KERNELS}
         for _ in range(options.runs):
@@ -61,7 +77,8 @@ def main():
                 runs[name].append(measure(name, case))
         report[case] = runs
         for what in SHARES:
-            ratios = spread(a[what] / b[what] for a, b in zip(runs['patched'], runs['vanilla']))
+            ratios = report['ratios'][f'{case}, {what}'] = spread(
+                a[what] / b[what] for a, b in zip(runs['patched'], runs['vanilla']))
             print(f'{case:10} {what}, us: ' + ', '.join(
                 f'{name} ' + said(spread(run[what] for run in values),
                                   lambda ns: f'{ns / 1000:.1f}')
@@ -71,6 +88,7 @@ def main():
             f'{name} {sum(run["faults"] for run in values)}' for name, values in runs.items()),
             flush=True)
     save('faults', report)
+    chart(report)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Where a program's memory lies while the balloon holds half of the guest.
+"""Where a program's memory lies while the balloon holds half of the guest, at rest or moving.
 
 A program that is bound to the CPU of one of four nodes, and says nothing of memory, touches 800 MiB
 of the node's 1 GiB. Unpatched, the balloon's pages are out of its reach until a worker gets to
@@ -10,15 +10,40 @@ build/bench/locality.json.
 """
 
 import argparse
+import contextlib
+import random
+import threading
 import time
 
-from common import KERNELS, MIB, PAGE, Guest, save
+from common import HUGE, KERNELS, MIB, PAGE, Guest, save
 
 SIZE = 2048 * MIB
 HOLD = '/sys/kernel/debug/balloon/hold'
 CORE = '/sys/kernel/mm/balloon'
-CASES = {'unpatched': KERNELS['vanilla'],
-         'patched, credit': KERNELS['patched'], 'patched, exchange': KERNELS['patched']}
+PERIOD = 0.5        # s from one target of a moving balloon to the next
+CASES = {'unpatched': KERNELS['vanilla'], 'unpatched, moving': KERNELS['vanilla'],
+         'patched, credit': KERNELS['patched'], 'patched, exchange': KERNELS['patched'],
+         'patched, moving': KERNELS['patched']}
+
+
+class Moving:
+    """Gives the guest one target after the other, until it is left."""
+
+    def __init__(self, guest, seed):
+        self.guest, self.rng, self.ended = guest, random.Random(seed), threading.Event()
+        self.thread = threading.Thread(target=self.move)
+
+    def move(self):
+        while not self.ended.wait(PERIOD):
+            self.guest.set_balloon(self.rng.randrange(SIZE * 3 // 4, SIZE * 5 // 4, HUGE))
+
+    def __enter__(self):
+        self.thread.start()
+        time.sleep(2)
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
 
 
 def numa(guest, name):
@@ -28,9 +53,10 @@ def numa(guest, name):
 
 
 def measure(case, node):
-    with Guest(nodes=[1024] * 4, name=f'locality-{case.split()[-1]}-{node}',
+    moving = case.endswith('moving')
+    with Guest(nodes=[1024] * 4, name=f'locality-{case.replace(", ", "-")}-{node}',
                **CASES[case]) as guest:
-        if case != 'unpatched':
+        if case.startswith('patched'):
             for n in range(4):
                 guest.write(f'/sys/devices/system/node/node{n}/balloon/target', 512 * MIB // PAGE)
         guest.settle(SIZE)
@@ -39,11 +65,12 @@ def measure(case, node):
             guest.set_balloon(0)
             while guest.read(f'{CORE}/target') != '0':
                 time.sleep(0.05)
-        elif case == 'patched, exchange':
+        elif case.startswith('patched'):
             guest.write(f'{CORE}/refill', 'exchange')
         before = {name: numa(guest, name) for name in ('numa_miss', 'numa_foreign')}
         began = time.monotonic()
-        words = guest.sh(f'locality 800 --cpu {node} --no-thp', 300).split()
+        with Moving(guest, node) if moving else contextlib.nullcontext():
+            words = guest.sh(f'locality 800 --cpu {node} --no-thp', 300).split()
         took = time.monotonic() - began
         pages = dict(zip(words[::2], map(int, words[1::2])))
         return {'local': pages.get(f'node{node}', 0) / pages['locality'], 'seconds': took,

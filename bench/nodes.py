@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """What inflating costs a guest of 1 to 64 nodes, in instructions, and in memory for bookkeeping.
 
-The guest has 8 GiB, however many nodes they lie on, and the host asks for a quarter. What the
-kernel's threads execute until then is counted by a machine whose clock counts instructions (QEMU's
--icount), patched and unpatched. Bookkeeping is by how much slab and vmalloc memory has grown
-meanwhile. Figures and a chart go to build/bench/nodes.json and nodes.svg.
+The guest has 8 GiB, however many nodes they lie on, and the host asks for a quarter, several times
+in a boot. What the kernel's threads execute until then is counted by a machine whose clock counts
+instructions (QEMU's -icount), patched and unpatched. Bookkeeping is by how much slab and vmalloc
+memory has grown with the first time. The slope is that of a straight line through the costs, in
+instructions a page for each node more. Figures and a chart go to build/bench/nodes.json and
+nodes.svg.
 """
 
 import argparse
@@ -34,7 +36,8 @@ def executed(guest, what=lambda: None):
     return int(guest.sh('cputime')) - before
 
 
-def measure(name, nodes):
+def measure(name, nodes, rounds):
+    """Instructions of each round, and bytes of bookkeeping."""
     with Guest(nodes=[TOTAL // nodes] * nodes, cpus=[[0]] + [[]] * (nodes - 1), accel='icount',
                name=f'nodes-{name}-{nodes}', boot_timeout=300, **KERNELS[name]) as guest:
         # Nothing else is to run meanwhile.
@@ -42,14 +45,21 @@ def measure(name, nodes):
         guest.sh('sleep 5')
         memory = bookkeeping(guest)
         idle = executed(guest)
-        used = executed(guest, lambda: guest.settle(SIZE, 600))
-        return {'instructions': used - idle, 'memory': bookkeeping(guest) - memory}
+        used = []
+        for number in range(rounds):
+            if number:
+                guest.settle(0, 600)
+                guest.sh(f'sleep {REST}')
+            used.append(executed(guest, lambda: guest.settle(SIZE, 600)) - idle)
+            if not number:
+                memory = bookkeeping(guest) - memory
+        return used, memory
 
 
 def chart(report):
     blocks, plots = [], []
     for name, title in (('vanilla', 'unpatched'), ('patched', 'patched')):
-        data = '\n'.join(f'{nodes} {figures["instructions"] / (SIZE // PAGE):.3f}'
+        data = '\n'.join(f'{nodes} {figures["instructions"]["median"]:.3f}'
                          for nodes, figures in report[name].items())
         blocks.append(f'${name} << EOD\n{data}\nEOD\n')
         plots.append(f'${name} with linespoints lw 2 pt 7 title "{title}"')
@@ -63,26 +73,34 @@ def chart(report):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--runs', type=count, default=3, help='boots of each (default 3)')
+    parser.add_argument('--boots', type=count, default=2, help='of each kernel (default 2)')
+    parser.add_argument('--rounds', type=count, default=3, help='in each boot (default 3)')
     options = parser.parse_args()
-    report = {'bytes': SIZE, 'runs': options.runs, 'vanilla': {}, 'patched': {}}
+    report = {'bytes': SIZE, 'runs': options.boots * options.rounds, 'vanilla': {}, 'patched': {},
+              'slope': {}, 'ratios': {}}
+    pages = SIZE // PAGE
     for nodes in COUNTS:
         runs = {name: [] for name in KERNELS}
-        for _ in range(options.runs):
+        for _ in range(options.boots):
             for name in KERNELS:
-                runs[name].append(measure(name, nodes))
-        words = []
+                runs[name].append(measure(name, nodes, options.rounds))
+        words, counts = [], {}
         for name, values in runs.items():
-            counts = [value['instructions'] for value in values]
-            memory = statistics.median(value['memory'] for value in values)
-            report[name][nodes] = {'instructions': statistics.median(counts),
-                                   'spread': [min(counts), max(counts)], 'memory': memory}
-            first = report[name][COUNTS[0]]['instructions']
-            each = spread(count / (SIZE // PAGE) for count in counts)
+            counts[name] = [executed for used, _ in values for executed in used]
+            memory = statistics.median(memory for _, memory in values)
+            each = spread(executed / pages for executed in counts[name])
+            report[name][nodes] = {'instructions': each, 'memory': memory}
+            first = report[name][COUNTS[0]]['instructions']['median']
             words.append(f'{name} {said(each, "{:.2f}".format)} a page, '
-                         f'{statistics.median(counts) / first:.3f} of 1 node\'s, '
-                         f'{memory // 1024} KiB ({memory / (TOTAL * MIB):.4%})')
+                         f'{each["median"] / first:.3f} of 1 node\'s, '
+                         f'{memory // 1024:.0f} KiB ({memory / (TOTAL * MIB):.4%})')
+        report['ratios'][f'{nodes} nodes, instructions'] = spread(
+            a / b for a, b in zip(counts['vanilla'], counts['patched']))
         print(f'{nodes:2} nodes: ' + '; '.join(words), flush=True)
+    for name in KERNELS:
+        costs = [report[name][nodes]['instructions']['median'] for nodes in COUNTS]
+        report['slope'][name] = statistics.linear_regression(COUNTS, costs).slope
+        print(f'{name}: {report["slope"][name]:+.3f} instructions a page for each node more')
     save('nodes', report)
     chart(report)
 

@@ -3,11 +3,14 @@
 """How fast a host gets memory from a guest and gives it back, by this means and that, side by side.
 
 The means are the unpatched and the patched balloon, free page reporting of the unpatched kernel and
-virtio-mem, where QEMU has it. Each moves 2 GiB of a guest of 4 GiB on four nodes: memory that the
-host has populated, and memory that it has not; back again; and back until a program has touched it.
-These are the cases of HyperAlloc (Wrenger et al., EuroSys '25). With reporting, the host has what a
-program gives up as soon as the guest has told it. The floor is what the host itself needs to
-discard as much in 2M steps. Figures and a chart go to build/bench/reclaim.json and reclaim.svg.
+virtio-mem, where QEMU has it. Each moves half of a guest's memory on four nodes: memory that the
+host has not populated; back again; back until a program has touched it; and memory that the host
+has populated. These are the cases of HyperAlloc (Wrenger et al., EuroSys '25). With reporting, a
+program gives up as much, and the host gets what of it the guest reports: nearly all, and the time
+is that of as much as was reported. Beside the time, what QEMU used of CPUs is measured, and once,
+without looking at the clock, how often guest and host called each other and how many ranges QEMU
+discarded. The floor is what the host itself needs to discard as much in 2M steps. Figures and a
+chart go to build/bench/reclaim.json and reclaim.svg.
 """
 
 import argparse
@@ -16,16 +19,19 @@ import mmap
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-from common import (GIB, HUGE, KERNELS, MIB, QEMU, Guest, accelerator, count, draw, meminfo,
-                    resize_pool, said, save, some_of, spread)
+from common import (GIB, HUGE, KERNELS, MIB, QEMU, Guest, accelerator, count, cpu_seconds, draw,
+                    meminfo, resize_pool, said, save, some_of, spread)
 
 NODES = 4
-SIZE = 2048 * MIB
-NODE = 1024         # MiB
+REPORTED = 8        # s without a report, and there will be none: the kernel waits 2 s
 PUNCH_HOLE_KEEP_SIZE = 3
 BACKINGS = {'anon': 'THP', 'memfd': '4K', 'hugetlbfs': 'hugetlbfs'}
 CASES = ('reclaim untouched', 'reclaim touched', 'return', 'return and touch')
+# What QEMU can tell of each call: those of the guest, those of the host, and what it discards.
+CALLS = {'kicks': 'virtio_queue_notify', 'interrupts': 'virtio_notify',
+         'discards': 'ram_block_discard_range'}
 
 
 def held(guest):
@@ -46,72 +52,129 @@ def await_that(guest, condition, timeout=300):
     return time.monotonic() - began
 
 
-def touch(guest):
-    """Seconds that a program needs to use what was given back."""
+def touch(guest, size):
+    """Seconds that a program needs to use as much."""
     began = time.monotonic()
-    guest.sh(f'locality {SIZE // MIB} --threads 2', 300)
+    guest.sh(f'locality {size // MIB} --threads 2', 300)
     return time.monotonic() - began
 
 
+class Figures(dict):
+    """Of one boot: seconds of each case, and CPU seconds a GiB."""
+
+    def __init__(self, guest, size):
+        super().__init__()
+        self.guest, self.size = guest, size
+
+    def take(self, case, way):
+        """Does what WAY does, which says how long it took."""
+        cpu = cpu_seconds(self.guest)
+        self[case] = way()
+        self[f'{case}, CPU'] = (cpu_seconds(self.guest) - cpu) * GIB / self.size
+
+
 class Balloon:
-    untouched = True
+    backends = [f'm{node}' for node in range(NODES)]
 
     def __init__(self, **options):
         self.options = options
 
-    def boot(self, backing, prealloc, name):
-        return Guest(nodes=[NODE] * NODES, backend=backing, prealloc=prealloc, name=name,
-                     **self.options)
+    def boot(self, backing, size, name):
+        return Guest(nodes=[2 * size // NODES // MIB] * NODES, backend=backing, prealloc=False,
+                     name=name, **self.options)
 
-    def begin(self, guest):
+    def begin(self, guest, size):
         # Let what the boot left behind come to rest.
         time.sleep(2)
 
-    def reclaim(self, guest):
-        return guest.settle(SIZE, poll=0.002, timeout=300)
+    def reclaim(self, guest, size):
+        return guest.settle(size, poll=0.002, timeout=300)
 
-    def give(self, guest):
+    def give(self, guest, size):
         return guest.settle(0, poll=0.002, timeout=300)
+
+    def measure(self, guest, size):
+        figures = Figures(guest, size)
+        figures.take('reclaim untouched', lambda: self.reclaim(guest, size))
+        figures.take('return', lambda: self.give(guest, size))
+        figures['return and touch'] = figures['return'] + touch(guest, size)
+        for backend in self.backends:
+            # QEMU does it when this is set, too, and changes no byte.
+            guest.qmp('qom-set', path=f'/objects/{backend}', property='prealloc', value=True)
+        before = held(guest)
+        figures.take('reclaim touched', lambda: self.reclaim(guest, size))
+        figures['returned'] = before - held(guest)
+        self.give(guest, size)
+        return figures
+
+    def calls(self, guest, size):
+        """Calls a GiB, there and back."""
+        counts = {}
+        for event in CALLS.values():
+            guest.qmp('trace-event-set-state', name=event, enable=True)
+        for case, way in ('reclaim', self.reclaim), ('return', self.give):
+            with open(guest.qemu_log) as log:
+                log.seek(0, os.SEEK_END)
+                way(guest, size)
+                lines = log.read().splitlines()
+            for what, event in CALLS.items():
+                counts[f'{case}, {what}'] = sum(event in line for line in lines) * GIB / size
+        return counts
 
 
 class Reporting(Balloon):
     """A program gives its memory up; the guest reports that it is free."""
 
-    # What the host has not populated is not there to be reported.
-    untouched = False
-
-    def begin(self, guest):
+    def begin(self, guest, size):
         last = None
         while last != (last := held(guest)):
             time.sleep(3)
 
-    def reclaim(self, guest):
-        guest.sh(f'locality {SIZE // MIB} --threads 2 --hold > /tmp/held & while '
+    def reclaim(self, guest, size):
+        guest.sh(f'locality {size // MIB} --threads 2 --hold > /tmp/held & while '
                  '! grep -q . /tmp/held; do kill -0 $! || exit 1; sleep 0.1; done', 300)
-        before = held(guest)
-        began = time.monotonic()
+        before, began = held(guest), time.monotonic()
+        cpu, ended, least = cpu_seconds(guest), began, before
         guest.sh('killall locality')
-        await_that(guest, lambda: before - held(guest) >= SIZE * 95 // 100)
-        return time.monotonic() - began
+        while time.monotonic() - ended < REPORTED:
+            time.sleep(0.01)
+            if (now := held(guest)) < least:
+                least, ended = now, time.monotonic()
+                self.cpu = cpu_seconds(guest) - cpu
+        if before - least < size // 2:
+            raise SystemExit(f'{guest.name}: only {(before - least) // MIB} MiB were reported')
+        self.cpu *= size / (before - least)
+        return (ended - began) * size / (before - least)
 
-    def give(self, guest):
+    def give(self, guest, size):
         return 0
+
+    # What the host has not populated is not there to be reported, and nothing needs to be returned.
+    def measure(self, guest, size):
+        figures = Figures(guest, size)
+        figures['reclaim touched'] = self.reclaim(guest, size)
+        figures['reclaim touched, CPU'] = self.cpu * GIB / size
+        figures['return'] = 0
+        figures['return and touch'] = touch(guest, size)
+        self.begin(guest, size)
+        return figures
 
 
 class VirtioMem(Balloon):
     """Half of each node is a device's."""
 
-    def boot(self, backing, prealloc, name):
+    backends = [f'pool{node}' for node in range(NODES)]
+
+    def boot(self, backing, size, name):
         kind = {'anon': 'memory-backend-ram', 'memfd': 'memory-backend-memfd,share=on',
                 'hugetlbfs': 'memory-backend-memfd,share=on,hugetlb=on,hugetlbsize=2M'}[backing]
-        half = NODE // 2
-        extra = ['-m', f'{half * NODES}M,maxmem={4 * NODE * NODES}M']
+        half = size // NODES // MIB
+        extra = ['-m', f'{half * NODES}M,maxmem={8 * half * NODES}M']
         for node in range(NODES):
-            extra += ['-object', f'{kind},id=pool{node},size={half}M,'
-                      f'prealloc={"on" if prealloc else "off"}', '-device',
+            extra += ['-object', f'{kind},id=pool{node},size={half}M,prealloc=off', '-device',
                       f'virtio-mem-pci,id=vm{node},memdev=pool{node},node={node},'
                       f'requested-size={half}M']
-        return Guest(nodes=[half] * NODES, backend=backing, prealloc=prealloc, name=name,
+        return Guest(nodes=[half] * NODES, backend=backing, prealloc=False, name=name,
                      balloon=None, append='memhp_default_state=online_movable', extra=extra,
                      **self.options)
 
@@ -125,18 +188,15 @@ class VirtioMem(Balloon):
                       value=size // NODES)
         return await_that(guest, lambda: self.sizes(guest) == size)
 
-    def begin(self, guest):
-        await_that(guest, lambda: self.sizes(guest) == SIZE)
-        # Plugging makes holes of what was populated. Movable memory is used first.
-        if guest.prealloc:
-            touch(guest)
+    def begin(self, guest, size):
+        await_that(guest, lambda: self.sizes(guest) == size)
         time.sleep(2)
 
-    def reclaim(self, guest):
+    def reclaim(self, guest, size):
         return self.resize(guest, 0)
 
-    def give(self, guest):
-        return self.resize(guest, SIZE)
+    def give(self, guest, size):
+        return self.resize(guest, size)
 
 
 MEANS = {
@@ -147,52 +207,60 @@ MEANS = {
 }
 
 
-def measure(name, backing):
-    means, result = MEANS[name], {}
-    pool = SIZE // HUGE if backing == 'hugetlbfs' and name == 'virtio-mem' else 0
+def round_of(names, backing, size, with_calls):
+    """A boot of each means. They boot together, and run one by one."""
+    guests = {name: MEANS[name].boot(backing, size, f'reclaim-{name}-{backing}') for name in names}
+
+    def boot(name):
+        guests[name].start()
+        MEANS[name].begin(guests[name], size)
+        guests[name].qmp('stop')
+
+    results = {}
+    # virtio-mem's pool is no node's memory.
+    pool = size // HUGE if backing == 'hugetlbfs' and 'virtio-mem' in names else 0
     resize_pool(pool)
-    try:
-        with means.boot(backing, True, f'reclaim-{name}-{backing}') as guest:
-            means.begin(guest)
-            before = held(guest)
-            result['reclaim touched'] = means.reclaim(guest)
-            if means.untouched:
-                result['returned'] = before - held(guest)
-            result['return'] = means.give(guest)
-            result['return and touch'] = result['return'] + touch(guest)
-        if means.untouched:
-            with means.boot(backing, False, f'reclaim-{name}-{backing}') as guest:
-                means.begin(guest)
-                result['reclaim untouched'] = means.reclaim(guest)
-    finally:
-        resize_pool(-pool)
-    return result
+    # A guest ends with the thread that has booted it.
+    with ThreadPoolExecutor(2) as jobs:
+        try:
+            list(jobs.map(boot, names))
+            for name, guest in guests.items():
+                guest.qmp('cont')
+                results[name] = MEANS[name].measure(guest, size)
+                if with_calls:
+                    results[name].update(MEANS[name].calls(guest, size))
+                guest.stop()
+        finally:
+            for guest in guests.values():
+                guest.stop()
+            resize_pool(-pool)
+    return results
 
 
-def floor(backing):
+def floor(backing, size):
     """Seconds that the host needs to discard as much memory, in 2M steps."""
     if backing == 'anon':
         # Where the kernel maps huge pages: aligned by hand.
-        memory = mmap.mmap(-1, SIZE + HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory = mmap.mmap(-1, size + HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         memory.madvise(mmap.MADV_HUGEPAGE)
         start = -ctypes.addressof(ctypes.c_char.from_buffer(memory)) % HUGE
-        for at in range(start, start + SIZE, mmap.PAGESIZE):
+        for at in range(start, start + size, mmap.PAGESIZE):
             memory[at] = 1
         began = time.monotonic()
-        for at in range(start, start + SIZE, HUGE):
+        for at in range(start, start + size, HUGE):
             memory.madvise(mmap.MADV_DONTNEED, at, HUGE)
         return time.monotonic() - began
     fd = os.memfd_create('floor')
-    os.ftruncate(fd, SIZE)
+    os.ftruncate(fd, size)
     # Mapped, as a guest's memory is: unmapping is part of discarding.
-    memory = mmap.mmap(fd, SIZE, mmap.MAP_SHARED)
-    for at in range(0, SIZE, mmap.PAGESIZE):
+    memory = mmap.mmap(fd, size, mmap.MAP_SHARED)
+    for at in range(0, size, mmap.PAGESIZE):
         memory[at] = 1
     libc = ctypes.CDLL(None, use_errno=True)
     fallocate = libc.fallocate64
     fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
     began = time.monotonic()
-    for at in range(0, SIZE, HUGE):
+    for at in range(0, size, HUGE):
         fallocate(fd, PUNCH_HOLE_KEEP_SIZE, at, HUGE)
     took = time.monotonic() - began
     os.close(fd)
@@ -216,7 +284,7 @@ def chart(report):
     for backing, result in report['backings'].items():
         rows = []
         for case in CASES:
-            speeds = [f'{SIZE / GIB / result[name][case]["median"]:.4f}'
+            speeds = [f'{report["bytes"] / GIB / result[name][case]["median"]:.4f}'
                       if result[name].get(case, {}).get('median') else '-' for name in names]
             rows.append(f'"{case}" ' + ' '.join(speeds))
         script.append(f'${backing} << EOD\n' + '\n'.join(rows) + '\nEOD')
@@ -226,40 +294,52 @@ def chart(report):
     draw('reclaim', '\n'.join(script), 340 * len(report['backings']))
 
 
+def tell(backing, report):
+    """What was found with a backing, in lines."""
+    names, result, size = report['means'], report['backings'][backing], report['bytes']
+    for case in CASES:
+        print(f'{backing:9} {case:18}' + ', '.join(
+            f'{name} {said(result[name][case], "{:.3f}".format)} s'
+            for name in names if case in result[name]) +
+            f'; times faster: {said(result["ratios"][case], "{:.1f}".format)}')
+    print(f'{backing:9} CPU seconds a GiB: ' + ', '.join(
+        f'{name} {result[name]["reclaim touched, CPU"]["median"]:.2f}' for name in names) +
+        '; calls a GiB: ' + ', '.join(
+            f'{name} ' + '+'.join(f'{result[name][f"reclaim, {what}"]["median"]:.0f}'
+                                  for what in CALLS) for name in names))
+    print(f'{backing:9} ' + (f'floor: {result["floor"]["median"]:.4f} s; '
+                             if result['floor'] else '') + 'the host got ' + ', '.join(
+        f'{name} {result[name]["returned"]["median"] // MIB} of {size // MIB} MiB'
+        for name in names if 'returned' in result[name]), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--runs', type=count, default=5, help='boots of each (default 5)')
+    parser.add_argument('--size', type=count, default=2048,
+                        help='MiB that move, of a guest of twice as much (default 2048)')
     parser.add_argument('--backings', type=some_of(BACKINGS), default=list(BACKINGS),
                         help=f'of the guest\'s memory (default {",".join(BACKINGS)})')
     options = parser.parse_args()
-    names = offered()
-    report = {'bytes': SIZE, 'runs': options.runs, 'accelerator': accelerator(), 'means': names,
+    size, names = options.size * MIB, offered()
+    if size % (NODES * 128 * MIB):
+        parser.error(f'--size {options.size}: a multiple of {NODES * 128}, blocks of virtio-mem')
+    report = {'bytes': size, 'runs': options.runs, 'accelerator': accelerator(), 'means': names,
               'backings': {}}
-    print(f'{SIZE // MIB} MiB, {options.runs} runs, {report["accelerator"]}')
+    print(f'{size // MIB} MiB of {2 * size // MIB}, {options.runs} runs, {report["accelerator"]}')
 
     for backing in options.backings:
-        runs = {name: [] for name in names}
-        for _ in range(options.runs):
-            for name in names:
-                runs[name].append(measure(name, backing))
-        result = {name: {key: spread([run[key] for run in values]) for key in values[0]}
-                  for name, values in runs.items()}
-        result['floor'] = spread([floor(backing) for _ in range(3)]) \
+        runs = [round_of(names, backing, size, number == 0) for number in range(options.runs)]
+        result = {name: {key: spread([run[name][key] for run in runs if key in run[name]])
+                         for key in runs[0][name]} for name in names}
+        result['floor'] = spread([floor(backing, size) for _ in range(3)]) \
             if backing != 'hugetlbfs' else None
-        result['ratios'] = {case: spread([a[case] / b[case] for a, b in
-                                          zip(runs['unpatched'], runs['patched'])])
-                            for case in CASES}
+        result['ratios'] = {case: spread([run['unpatched'][case] / run['patched'][case]
+                                          for run in runs]) for case in CASES}
         report['backings'][backing] = result
-        for case in CASES:
-            print(f'{backing:9} {case:18}' + ', '.join(
-                f'{name} {said(result[name][case], "{:.3f}".format)} s'
-                for name in names if case in result[name]) +
-                f'; times faster: {said(result["ratios"][case], "{:.1f}".format)}', flush=True)
-        print(f'{backing:9} ' + (f'floor: {result["floor"]["median"]:.4f} s; '
-                                 if result['floor'] else '') + 'the host got ' + ', '.join(
-            f'{name} {result[name]["returned"]["median"] // MIB} MiB' for name in names
-            if 'returned' in result[name]), flush=True)
-
+        tell(backing, report)
+    report['ratios'] = {f'{backing}, {case}': ratio for backing in options.backings
+                        for case, ratio in report['backings'][backing]['ratios'].items()}
     save('reclaim', report)
     chart(report)
 

@@ -46,45 +46,63 @@ def judged(ratio, form='{:.2f}'.format, more_is_better=True):
     return f'<span class="{kind}">{shown(ratio, form)}</span>'
 
 
+def speed(report, seconds):
+    return f'{report["bytes"] / GIB / seconds:.2f}' if seconds else 'at once'
+
+
 def reclaim(report):
     names = report['means']
-    cases = [case for case in ('reclaim untouched', 'reclaim touched', 'return',
-                               'return and touch')]
-    speed = lambda seconds: f'{report["bytes"] / GIB / seconds:.2f}' if seconds else 'at once'
+    cases = ['reclaim untouched', 'reclaim touched', 'return', 'return and touch']
     kinds = {'anon': '2M pages (THP)', 'memfd': '4K pages', 'hugetlbfs': 'hugetlbfs'}
     text = ''
     for backing, result in report['backings'].items():
+        cell = lambda name, case, form: shown(result[name][case], form) \
+            if case in result[name] else '-'
         rows = []
         for case in cases:
             cells = []
             for name in names:
                 figure = result[name].get(case)
-                cells.append('-' if not figure else f'<span>{speed(figure["median"])} <small>('
-                             f'{speed(figure["max"])} to {speed(figure["min"])})</small></span>')
+                # The slowest first, as its speed is the least.
+                cells.append('-' if not figure else
+                             f'<span>{speed(report, figure["median"])} <small>('
+                             f'{speed(report, figure["max"])} to {speed(report, figure["min"])})'
+                             '</small></span>')
             rows.append([case, *cells, judged(result['ratios'][case], '{:.1f}'.format)])
         floor = result.get('floor')
         text += table(['GiB/s', *names, 'patched : unpatched'], rows,
                       f'The host backs the guest with {kinds[backing]}.' +
-                      (f' Discarding alone: {speed(floor["median"])} GiB/s.' if floor else ''))
+                      (f' Discarding alone: {speed(report, floor["median"])} GiB/s.'
+                       if floor else ''))
+        rows = [[f'CPU seconds, {case}', *(cell(name, f'{case}, CPU', '{:.2f}'.format)
+                                           for name in names)]
+                for case in cases if f'{case}, CPU' in result[names[0]]]
+        rows += [[f'{what}, {case}', *(f'{result[name][f"{case}, {what}"]["median"]:.0f}'
+                                       for name in names)]
+                 for case in ('reclaim', 'return') for what in ('kicks', 'interrupts', 'discards')]
+        text += table(['a GiB', *names], rows,
+                      'Kicks: the guest calls the host. Interrupts: the host calls the guest. '
+                      'Discards: the ranges that QEMU gives back to the host.')
     return text
 
 
 def nodes(report):
-    pages = report['bytes'] / PAGE
     counts = list(report['patched'])
     rows = []
     for count in counts:
         row = [count]
         for name in ('vanilla', 'patched'):
             figure = report[name][count]
-            low, high = figure['spread']
-            first = report[name][counts[0]]['instructions']
-            row += [shown({'median': figure['instructions'] / pages, 'min': low / pages,
-                            'max': high / pages}, '{:.1f}'.format),
-                    f'{figure["instructions"] / first:.2f}', f'{figure["memory"] / 1024:.0f} KiB']
+            first = report[name][counts[0]]['instructions']['median']
+            row += [shown(figure['instructions'], '{:.1f}'.format),
+                    f'{figure["instructions"]["median"] / first:.2f}',
+                    f'{figure["memory"] / 1024:.0f} KiB']
         rows.append(row)
     return table(['nodes', 'unpatched', 'to 1 node', 'bookkeeping', 'patched', 'to 1 node',
-                  'bookkeeping'], rows, 'Instructions a page; how much slab and vmalloc grew.')
+                  'bookkeeping'], rows, 'Instructions a page; how much slab and vmalloc grew. '
+                 'Slope, in instructions a page for each node more: ' + ', '.join(
+                     f'{"unpatched" if name == "vanilla" else name} {slope:+.3f}'
+                     for name, slope in report['slope'].items()) + '.')
 
 
 def faults(report):
@@ -92,11 +110,10 @@ def faults(report):
     for case in ('idle', 'fragmented'):
         for what in ('p50', 'p99', 'max'):
             values = {name: [run[what] for run in runs] for name, runs in report[case].items()}
-            ratios = spread([a / b for a, b in zip(values['patched'], values['vanilla'])])
             micro = lambda ns: f'{ns / 1000:.1f}'
             rows.append([f'{case}, {what}', shown(spread(values['vanilla']), micro),
                          shown(spread(values['patched']), micro),
-                         judged(ratios, more_is_better=False)])
+                         judged(report['ratios'][f'{case}, {what}'], more_is_better=False)])
     return table(['us', 'unpatched', 'patched', 'patched : unpatched'], rows)
 
 
@@ -113,17 +130,17 @@ def alloc_cost(report):
                   for name, counts in report.items()])
 
 
-def fragmented(report):
+def states(report):
     rows = []
-    for case, kernels in report.items():
-        if not isinstance(kernels, dict):
-            continue
+    for case, kernels in report['cases'].items():
         for name, runs in kernels.items():
+            figure = lambda key, form: shown(spread(run[key] for run in runs), form)
             rows.append([f'{case}, {"unpatched" if name == "vanilla" else name}',
-                         shown(spread([run['whole'] for run in runs]), '{:.1%}'.format),
-                         shown(spread([run['seconds'] for run in runs]), '{:.2f}'.format),
-                         shown(spread([run['cpu'] for run in runs]), '{:.2f}'.format)])
-    return table(['', 'in whole 2M blocks', 'seconds', 'CPU seconds'], rows)
+                         figure('whole', '{:.1%}'.format), figure('seconds', '{:.2f}'.format),
+                         figure('cpu', '{:.2f}'.format), '' if name == 'vanilla' else
+                         judged(report['ratios'][f'{case}, seconds'])])
+    return table(['', 'in whole 2M blocks', 'seconds a GiB', 'CPU seconds a GiB',
+                  'times faster'], rows)
 
 
 def churn(report):
@@ -150,11 +167,12 @@ def hosts(report):
 
 SECTIONS = [
     ('reclaim', 'How fast a host gets memory, and gives it back', reclaim,
-     'Four nodes, 4 GiB, of which 2 GiB move. Touched memory is populated at the host, untouched '
-     'is not. Reporting has no target: a program gives up 2 GiB, and the host waits for the '
-     'reports.'),
-    ('fragmented', 'How much of it is whole, if every 2M block is in use in part', fragmented,
-     '30 % of each block are in use; the host asks for half of the memory.'),
+     'Half of the memory of a guest of four nodes moves. Touched memory is populated at the host, '
+     'untouched is not. Reporting has no target: a program gives memory up, and the host waits for '
+     'the reports.'),
+    ('states', 'What a host gets of an idle, a half-used and a fragmented guest', states,
+     'Movable, pinned: 30 % of each 2M block are in use; pinned: in each twentieth by a page that '
+     'can\'t be moved, besides. The host asks for half of what the guest could give.'),
     ('churn', 'What many changes leave of whole 2M blocks', churn,
      'A host that changes its mind all the time, and a guest that allocates at every order.'),
     ('nodes', 'What inflating costs as nodes become more', nodes,
@@ -165,7 +183,8 @@ SECTIONS = [
     ('faults', 'How long page faults take while the balloon inflates', faults,
      'A program that touches memory all the time.'),
     ('locality', 'Where a program\'s memory lies while half of the guest is ballooned', locality,
-     'It is bound to a node\'s CPU and touches 800 MiB of the node\'s 1 GiB.'),
+     'It is bound to a node\'s CPU and touches 800 MiB of the node\'s 1 GiB. Moving: the host wants '
+     'another amount twice a second meanwhile.'),
     ('alloc_cost', 'What the allocator pays', alloc_cost,
      'A pair: a page is allocated and freed, a million times.'),
 ]

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Whether two runs of the benches agree: compare.py OLD NEW, two copies of build/bench.
+
+Each bench keeps its ratios of the patched and the unpatched kernel, with their spread. Two runs
+agree on a ratio if the median of each lies within the other's spread, or nearly so: within 2 % of
+its ends, for those whose spread is next to nothing. Ends with status 1 if they don't.
+"""
+
+import argparse
+import glob
+import json
+import os
+
+from common import said
+
+NEAR = 0.02
+
+
+def ratios(folder):
+    """All that a folder has: {(bench, ratio): spread}."""
+    found = {}
+    for path in sorted(glob.glob(os.path.join(folder, '*.json'))):
+        with open(path) as file:
+            report = json.load(file)
+        for name, ratio in report.get('ratios', {}).items():
+            found[os.path.basename(path)[:-len('.json')], name] = ratio
+    if not found:
+        raise SystemExit(f'compare.py: {folder}: no bench has left ratios there')
+    return found
+
+
+def agree(one, other):
+    return all(b['min'] * (1 - NEAR) <= a['median'] <= b['max'] * (1 + NEAR)
+               for a, b in ((one, other), (other, one)))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('old', help='folder of the first run')
+    parser.add_argument('new', help='folder of the second run')
+    options = parser.parse_args()
+    old, new = ratios(options.old), ratios(options.new)
+    apart = 0
+    for key in old:
+        if key not in new:
+            continue
+        fine = agree(old[key], new[key])
+        apart += not fine
+        print(f'{"yes" if fine else "NO":4}{key[0]}, {key[1]}: '
+              f'{said(old[key], "{:.2f}".format)} and {said(new[key], "{:.2f}".format)}')
+    for key in sorted(old.keys() ^ new.keys()):
+        print(f'-   {key[0]}, {key[1]}: only in {options.old if key in old else options.new}')
+    return 1 if apart else 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
