@@ -426,12 +426,11 @@ static unsigned long plan(unsigned long goal)
 
 static unsigned long total_held(void)
 {
-	struct balloon_node *bn;
 	unsigned long sum = 0;
 	int nid;
 
-	for (nid = 0; (bn = balloon_node_from(&nid)); nid++)
-		sum += balloon_held(bn);
+	for_each_node_mask(nid, balloon_origins)
+		sum += balloon_held(balloon_nodes[nid]);
 	return sum;
 }
 

@@ -447,14 +447,15 @@ static int local_node(void)
  */
 int balloon_next_origin(bool inflate, unsigned long want, unsigned long *quota)
 {
-	unsigned long partial = balloon_total_partial();
 	struct balloon_node *bn;
+	unsigned long partial;
 	unsigned int nr = 0;
 	int nid, pick;
 
 	*quota = want;
 	/* What fits into the partial block goes there: one is enough. */
-	if (inflate && partial && want + partial < SUPERFRAME_PAGES) {
+	if (inflate && want < SUPERFRAME_PAGES &&
+	    want + balloon_total_partial() < SUPERFRAME_PAGES) {
 		for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
 			balloon_node_count(nid, NULL, &partial, NULL);
 			if (partial)
@@ -539,7 +540,7 @@ unsigned long balloon_inflate_around(struct balloon *b, int origin, int owner,
 	if (b->max_order >= SUPERFRAME_ORDER) {
 		unsigned long spare = 0;
 
-		if (owner == BALLOON_NO_ORIGIN)
+		if (owner == BALLOON_NO_ORIGIN && want % SUPERFRAME_PAGES)
 			spare = min(balloon_total_partial(), SUPERFRAME_PAGES - 1);
 		s.want = round_down(want + spare, SUPERFRAME_PAGES);
 		search_rings(&s, nr, true, false, inflate_superframes, node_free_limit);
