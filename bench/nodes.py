@@ -17,7 +17,8 @@ from common import KERNELS, MIB, PAGE, Guest, count, draw, said, save, spread
 
 TOTAL = 8192        # MiB
 SIZE = TOTAL * MIB // 4
-REST = 3            # s, of the guest
+REST = 3            # s of the guest, in which it comes to rest
+IDLE = 20           # s of the guest, in which it is seen what it does when it has nothing to do
 COUNTS = [1, 4, 16, 64]
 
 
@@ -28,12 +29,10 @@ def bookkeeping(guest):
                guest.sh("grep -E '^(Slab|VmallocUsed):' /proc/meminfo").splitlines())
 
 
-def executed(guest, what=lambda: None):
-    """Instructions of the kernel's threads, until they are at rest."""
-    before = int(guest.sh('cputime'))
-    what()
-    guest.sh(f'sleep {REST}')
-    return int(guest.sh('cputime')) - before
+def used(guest):
+    """Instructions of the kernel's threads, and seconds, since the boot."""
+    words = guest.sh('cputime; cat /proc/uptime').split()
+    return int(words[0]), float(words[1])
 
 
 def measure(name, nodes, rounds):
@@ -44,16 +43,24 @@ def measure(name, nodes, rounds):
         guest.write('/proc/sys/vm/compaction_proactiveness', 0)
         guest.sh('sleep 5')
         memory = bookkeeping(guest)
-        idle = executed(guest)
-        used = []
+        rounds_used = []
         for number in range(rounds):
             if number:
                 guest.settle(0, 600)
-                guest.sh(f'sleep {REST}')
-            used.append(executed(guest, lambda: guest.settle(SIZE, 600)) - idle)
+            guest.sh(f'sleep {REST}')
+            # An idle machine's clock jumps from timer to timer: how long the host looks on is no
+            # measure of how much else has run.
+            instructions, seconds = used(guest)
+            guest.sh(f'sleep {IDLE}')
+            idle, then = used(guest)
+            rate = (idle - instructions) / (then - seconds)
+            guest.settle(SIZE, 600)
+            guest.sh(f'sleep {REST}')
+            instructions, seconds = used(guest)
+            rounds_used.append(instructions - idle - rate * (seconds - then))
             if not number:
                 memory = bookkeeping(guest) - memory
-        return used, memory
+        return rounds_used, memory
 
 
 def chart(report):
@@ -86,9 +93,9 @@ def main():
                 runs[name].append(measure(name, nodes, options.rounds))
         words, counts = [], {}
         for name, values in runs.items():
-            counts[name] = [executed for used, _ in values for executed in used]
+            counts[name] = [instructions for rounds, _ in values for instructions in rounds]
             memory = statistics.median(memory for _, memory in values)
-            each = spread(executed / pages for executed in counts[name])
+            each = spread(instructions / pages for instructions in counts[name])
             report[name][nodes] = {'instructions': each, 'memory': memory}
             first = report[name][COUNTS[0]]['instructions']['median']
             words.append(f'{name} {said(each, "{:.2f}".format)} a page, '
