@@ -95,9 +95,9 @@ deb: ## Debian packages of kernel, headers and tools: build/deb/; CONFIG= is ano
 	@CONFIG='$(CONFIG)' scripts/deb.sh
 
 .PHONY: test-deb
-test-deb: ## install those packages into a small Debian, boot that and balloon it; as root
+test-deb: ## install those packages into a small Debian (SUITE=), boot and balloon it; as root
 	@CONFIG='$(CONFIG)' scripts/deps.sh deb
-	@scripts/deb_test.py
+	@scripts/deb_test.py $(if $(SUITE),--suite '$(SUITE)')
 
 .PHONY: clean
 clean: ## remove all that was built

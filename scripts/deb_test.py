@@ -3,9 +3,11 @@
 """Tries the packages of build/deb: installs them into a small Debian, boots that under QEMU with
 the packages' own kernel and modules, and balloons it. Needs root, for debootstrap and chroot.
 
-The root folder is made once, of the host's own release and from where the host's apt gets it.
+The root folder is made once, of the host's own release or that of --suite, and from where the
+host's apt gets its own.
 """
 
+import argparse
 import glob
 import json
 import os
@@ -110,9 +112,10 @@ def in_root(log, command):
              'LC_ALL': 'C.UTF-8'})
 
 
-def make_root():
+def make_root(suite):
     """A copy of the small Debian, which is made the first time."""
     codename, site = release()
+    codename = suite or codename
     base = os.path.join(WORK, f'base-{codename}')
     if not os.path.exists(base):
         print(f'making a root of {codename}; log: build/logs/debootstrap.log', flush=True)
@@ -213,7 +216,18 @@ def trial(guest, check, version):
     check('the kernel has nothing to complain about', not warnings, '\n'.join(warnings))
 
 
+def suite_name(text):
+    """An option's value: it becomes part of a path."""
+    if not re.fullmatch('[a-z]+', text):
+        raise argparse.ArgumentTypeError(f"{text}: a release's code name, such as trixie")
+    return text
+
+
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
+    parser.add_argument('--suite', type=suite_name,
+                        help="code name of another release of Debian than this host's")
+    options = parser.parse_args()
     if os.geteuid():
         raise TrialError('only root can make a root folder and change into it')
     os.makedirs(WORK, exist_ok=True)
@@ -222,7 +236,7 @@ def main():
     image = package('linux-image-[0-9]*-balloon-numa')
     debs = [image, package('linux-headers-[0-9]*-balloon-numa'), package('balloon-numa-tools')]
     version = os.path.basename(image).split('_')[0][len('linux-image-'):]
-    make_root()
+    make_root(options.suite)
     for deb in debs:
         shutil.copy(deb, os.path.join(ROOT, 'var/tmp'))
     # udev finds them, but not in a kernel whose configuration (CONFIG=) has nothing for udev.
