@@ -275,6 +275,8 @@ static unsigned long give(struct search *s, int nid, unsigned int order,
 	s->done += (unsigned long)done << order;
 	trace_balloon_inflate(nid, s->origin, order, (unsigned long)nr << order,
 			      (unsigned long)done << order);
+	/* A host that answers at once never has it sleep. */
+	cond_resched();
 	return done;
 }
 
@@ -299,6 +301,7 @@ static unsigned long get_back(struct search *s, int nid, unsigned int order, uns
 	}
 	mutex_unlock(&balloon_host_lock);
 	s->done += (unsigned long)done << order;
+	cond_resched();
 	return done;
 }
 
