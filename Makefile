@@ -77,7 +77,7 @@ bench-quick: kernel vanilla ## some of it, in less than five minutes
 	@scripts/initramfs.sh release
 	@scripts/initramfs.sh vanilla
 	@bench/states.py --cases movable
-	@bench/reclaim.py --size 1024 --backings anon
+	@bench/reclaim.py --size 1024 --backings anon --means virtio-mem
 	@bench/report.py
 
 .PHONY: soak

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Whether two runs of the benches agree: compare.py OLD NEW, two copies of build/bench.
 
-Each bench keeps its ratios of the patched and the unpatched kernel, with their spread. Two runs
-agree on a ratio if the median of each lies within the other's spread, or nearly so: within 2 % of
-its ends, for those whose spread is next to nothing. Ends with status 1 if they don't.
+Each bench keeps its ratios of the patched and the unpatched kernel, with their spread, from the
+least to the most of all runs. Two runs agree on a ratio if their spreads overlap; where each of
+their medians lies within the other's spread, that is said, too. Ends with status 1 if they don't
+agree on all.
 """
 
 import argparse
@@ -13,8 +14,6 @@ import json
 import os
 
 from common import said
-
-NEAR = 0.02
 
 
 def ratios(folder):
@@ -30,9 +29,13 @@ def ratios(folder):
     return found
 
 
-def agree(one, other):
-    return all(b['min'] * (1 - NEAR) <= a['median'] <= b['max'] * (1 + NEAR)
-               for a, b in ((one, other), (other, one)))
+def judge(one, other):
+    """How well two spreads agree."""
+    if one['max'] < other['min'] or other['max'] < one['min']:
+        return 'NO'
+    if all(b['min'] <= a['median'] <= b['max'] for a, b in ((one, other), (other, one))):
+        return 'well'
+    return 'yes'
 
 
 def main():
@@ -45,12 +48,12 @@ def main():
     for key in old:
         if key not in new:
             continue
-        fine = agree(old[key], new[key])
-        apart += not fine
-        print(f'{"yes" if fine else "NO":4}{key[0]}, {key[1]}: '
+        verdict = judge(old[key], new[key])
+        apart += verdict == 'NO'
+        print(f'{verdict:5}{key[0]}, {key[1]}: '
               f'{said(old[key], "{:.2f}".format)} and {said(new[key], "{:.2f}".format)}')
     for key in sorted(old.keys() ^ new.keys()):
-        print(f'-   {key[0]}, {key[1]}: only in {options.old if key in old else options.new}')
+        print(f'-    {key[0]}, {key[1]}: only in {options.old if key in old else options.new}')
     return 1 if apart else 0
 
 

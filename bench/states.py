@@ -14,6 +14,7 @@ states.svg.
 import argparse
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from common import (GIB, HUGE, KERNELS, MIB, OUT, Guest, accelerator, count, cpu_seconds, draw,
                     fragment, said, save, some_of, spread)
@@ -54,27 +55,51 @@ def number(guest, name):
     return int(guest.sh(f"sed -n 's/^{name} //p' /proc/vmstat"))
 
 
-def measure(name, case):
-    size, prepare = CASES[case]
-    with Guest(nodes=[SIZE] * NODES, cpus=2, name=f'states-{name}-{case}',
-               extra=['-drive', f'file={DISK},format=raw,if=virtio'], **KERNELS[name]) as guest:
-        # Neither is to put together again what is prepared here.
-        guest.write('/proc/sys/vm/compaction_proactiveness', 0)
-        guest.write('/sys/kernel/mm/transparent_hugepage/khugepaged/defrag', 0)
-        # Page cache, for one to see that it stays.
-        guest.sh('dd if=/dev/vda of=/dev/null bs=1M')
-        prepare(guest)
-        time.sleep(2)
-        cache, cpu = number(guest, 'nr_file_pages'), cpu_seconds(guest)
-        before = lost(guest)
-        seconds = guest.settle(size * MIB, poll=0.005)
-        cpu = cpu_seconds(guest) - cpu
-        # In idle time QEMU flushes what it has been told.
-        time.sleep(1)
-        total, whole = (b - a for a, b in zip(before, lost(guest)))
-        gib = size * MIB / GIB
-        return {'whole': whole / total, 'returned': total, 'seconds': seconds / gib,
-                'cpu': cpu / gib, 'cache': number(guest, 'nr_file_pages') - cache}
+def prepare(guest, case):
+    """Boots it, gets it into its state, and stops it."""
+    guest.start()
+    # Neither is to put together again what is prepared here.
+    guest.write('/proc/sys/vm/compaction_proactiveness', 0)
+    guest.write('/sys/kernel/mm/transparent_hugepage/khugepaged/defrag', 0)
+    # Page cache, for one to see that it stays.
+    guest.sh('dd if=/dev/vda of=/dev/null bs=1M')
+    CASES[case][1](guest)
+    time.sleep(2)
+    guest.qmp('stop')
+
+
+def measure(guest, case):
+    """Lets the prepared guest run and asks for memory."""
+    size = CASES[case][0] * MIB
+    guest.qmp('cont')
+    cache, cpu = number(guest, 'nr_file_pages'), cpu_seconds(guest)
+    before = lost(guest)
+    seconds = guest.settle(size, poll=0.005)
+    cpu = cpu_seconds(guest) - cpu
+    # In idle time QEMU flushes what it has been told.
+    time.sleep(1)
+    total, whole = (b - a for a, b in zip(before, lost(guest)))
+    return {'whole': whole / total, 'returned': total, 'seconds': seconds * GIB / size,
+            'cpu': cpu * GIB / size, 'cache': number(guest, 'nr_file_pages') - cache}
+
+
+def round_of(case):
+    """A boot of each kernel. They boot together, and run one by one."""
+    guests = {name: Guest(nodes=[SIZE] * NODES, cpus=2, name=f'states-{name}-{case}',
+                          extra=['-drive', f'file={DISK},format=raw,if=virtio,readonly=on'],
+                          **options) for name, options in KERNELS.items()}
+    results = {}
+    # A guest ends with the thread that has booted it.
+    with ThreadPoolExecutor(len(guests)) as jobs:
+        try:
+            list(jobs.map(prepare, guests.values(), [case] * len(guests)))
+            for name, guest in guests.items():
+                results[name] = measure(guest, case)
+                guest.stop()
+        finally:
+            for guest in guests.values():
+                guest.stop()
+    return results
 
 
 def chart(report):
@@ -101,10 +126,8 @@ def main():
     report = {'runs': options.runs, 'accelerator': accelerator(), 'cases': {}, 'ratios': {}}
     print(f'{NODES} nodes of {SIZE} MiB, {options.runs} runs, {report["accelerator"]}')
     for case in options.cases:
-        runs = {name: [] for name in KERNELS}
-        for _ in range(options.runs):
-            for name in KERNELS:
-                runs[name].append(measure(name, case))
+        rounds = [round_of(case) for _ in range(options.runs)]
+        runs = {name: [found[name] for found in rounds] for name in KERNELS}
         report['cases'][case] = runs
         for name, values in runs.items():
             figures = {key: spread(run[key] for run in values) for key in values[0]}
