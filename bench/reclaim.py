@@ -217,8 +217,8 @@ def round_of(names, backing, size, with_calls):
         guests[name].qmp('stop')
 
     results = {}
-    # virtio-mem's pool is no node's memory.
-    pool = size // HUGE if backing == 'hugetlbfs' and 'virtio-mem' in names else 0
+    # For all of them at once: each would look for what is missing while others boot.
+    pool = len(names) * 2 * size // HUGE if backing == 'hugetlbfs' else 0
     resize_pool(pool)
     # A guest ends with the thread that has booted it.
     with ThreadPoolExecutor(2) as jobs:
