@@ -76,8 +76,8 @@ bench: kernel vanilla ## measure side by side with the unpatched kernel: build/b
 bench-quick: kernel vanilla ## some of it, in less than five minutes
 	@scripts/initramfs.sh release
 	@scripts/initramfs.sh vanilla
-	@bench/states.py --cases movable
-	@bench/reclaim.py --size 1024 --backings anon --means virtio-mem
+	@bench/states.py --cases movable --size 320
+	@bench/reclaim.py --size 1024 --backings anon --means patched
 	@bench/report.py
 
 .PHONY: soak

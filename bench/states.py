@@ -20,22 +20,20 @@ from common import (GIB, HUGE, KERNELS, MIB, OUT, Guest, accelerator, count, cpu
                     fragment, said, save, some_of, spread)
 
 NODES = 4
-SIZE = 512          # MiB of each
 KEEP = 154          # of 512 pages
 DISK = os.path.join(OUT, 'disk')
-HALF = NODES * SIZE // 2
-# What is asked for, in MiB, and what prepares the guest for it.
+# What share of the guest is asked for, and what prepares the guest for it.
 CASES = {
-    'idle': (HALF, lambda guest: None),
-    'half-used': (HALF // 2, lambda guest: hold(guest)),
-    'movable': (HALF, lambda guest: fragment(guest, NODES, f'--keep {KEEP} --leave 40')),
-    'pinned': (HALF, lambda guest: fragment(guest, NODES, f'--keep {KEEP} --pin 5 --leave 40')),
+    'idle': (1 / 2, lambda guest: None),
+    'half-used': (1 / 4, lambda guest: hold(guest)),
+    'movable': (1 / 2, lambda guest: fragment(guest, NODES, f'--keep {KEEP} --leave 40')),
+    'pinned': (1 / 2, lambda guest: fragment(guest, NODES, f'--keep {KEEP} --pin 5 --leave 40')),
 }
 
 
 def hold(guest):
     """Has a program use half of the memory."""
-    guest.sh(f'locality {HALF} --threads 2 --hold > /tmp/held & while '
+    guest.sh(f'locality {guest.bytes() // 2 // MIB} --threads 2 --hold > /tmp/held & while '
              '! grep -q . /tmp/held; do kill -0 $! || exit 1; sleep 0.1; done', 300)
 
 
@@ -70,7 +68,7 @@ def prepare(guest, case):
 
 def measure(guest, case):
     """Lets the prepared guest run and asks for memory."""
-    size = CASES[case][0] * MIB
+    size = int(CASES[case][0] * guest.bytes())
     guest.qmp('cont')
     cache, cpu = number(guest, 'nr_file_pages'), cpu_seconds(guest)
     before = lost(guest)
@@ -83,9 +81,9 @@ def measure(guest, case):
             'cpu': cpu * GIB / size, 'cache': number(guest, 'nr_file_pages') - cache}
 
 
-def round_of(case):
+def round_of(case, size):
     """A boot of each kernel. They boot together, and run one by one."""
-    guests = {name: Guest(nodes=[SIZE] * NODES, cpus=2, name=f'states-{name}-{case}',
+    guests = {name: Guest(nodes=[size] * NODES, cpus=2, name=f'states-{name}-{case}',
                           extra=['-drive', f'file={DISK},format=raw,if=virtio,readonly=on'],
                           **options) for name, options in KERNELS.items()}
     results = {}
@@ -119,14 +117,15 @@ def main():
     parser.add_argument('--runs', type=count, default=5, help='boots of each kernel (default 5)')
     parser.add_argument('--cases', type=some_of(CASES), default=list(CASES),
                         help=f'which of them (default {",".join(CASES)})')
+    parser.add_argument('--size', type=count, default=512, help='MiB of each node (default 512)')
     options = parser.parse_args()
     os.makedirs(OUT, exist_ok=True)
     with open(DISK, 'wb') as disk:
         disk.truncate(64 * MIB)
     report = {'runs': options.runs, 'accelerator': accelerator(), 'cases': {}, 'ratios': {}}
-    print(f'{NODES} nodes of {SIZE} MiB, {options.runs} runs, {report["accelerator"]}')
+    print(f'{NODES} nodes of {options.size} MiB, {options.runs} runs, {report["accelerator"]}')
     for case in options.cases:
-        rounds = [round_of(case) for _ in range(options.runs)]
+        rounds = [round_of(case, options.size) for _ in range(options.runs)]
         runs = {name: [found[name] for found in rounds] for name in KERNELS}
         report['cases'][case] = runs
         for name, values in runs.items():
