@@ -14,17 +14,20 @@ import glob
 import json
 import os
 
-from common import said
+from common import MIB, said
 
 
 def ratios(folder):
-    """All that a folder has: {(bench, ratio): spread}."""
+    """All that a folder has: {(bench and size, ratio): spread}."""
     found = {}
     for path in sorted(glob.glob(os.path.join(folder, '*.json'))):
         with open(path) as file:
             report = json.load(file)
+        bench = os.path.basename(path)[:-len('.json')]
+        # What was measured at another size is another thing.
+        size = report.get('size') or report.get('bytes', 0) // MIB
         for name, ratio in report.get('ratios', {}).items():
-            found[os.path.basename(path)[:-len('.json')], name] = ratio
+            found[f'{bench}, {size} MiB' if size else bench, name] = ratio
     if not found:
         raise SystemExit(f'compare.py: {folder}: no bench has left ratios there')
     return found

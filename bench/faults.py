@@ -10,12 +10,11 @@ build/bench/faults.json and faults.svg.
 
 import argparse
 
-from common import KERNELS, MIB, Guest, accelerator, count, draw, fragment, said, save, spread
+from common import KERNELS, MIB, Guest, accelerator, count, draw, fragment, populate, said, save, spread
 
 NODES = 4
 SIZE = 512          # MiB of each
 TOUCHED = 64        # MiB, by the program
-POPULATED = 1600    # MiB, of those that are free
 KEEP = 154          # of 512 pages, in the fragmented guest
 # Inflations a boot: the first one leaves whole blocks where there were none.
 CASES = {'idle': 3, 'fragmented': 1}
@@ -34,17 +33,20 @@ def percentiles(counts):
 
 
 def measure(name, case):
-    with Guest(nodes=[SIZE] * NODES, cpus=2, prealloc=True, name=f'faults-{name}-{case}',
+    with Guest(nodes=[SIZE] * NODES, cpus=2, prealloc=False, name=f'faults-{name}-{case}',
                **KERNELS[name]) as guest:
         guest.write('/proc/sys/vm/compaction_proactiveness', 0)
         if case == 'fragmented':
             fragment(guest, NODES, f'--keep {KEEP} --leave 40')
+        else:
+            # The balloon has last seen memory that costs the host nothing to discard.
+            guest.settle(NODES * SIZE // 2 * MIB, timeout=300)
+            guest.settle(0, timeout=300)
         guest.sh(f'faults {TOUCHED} --cpu 0 > /tmp/faults & while ! grep -q . /tmp/faults; do '
                  'kill -0 $! || exit 1; sleep 0.1; done')
-        for number in range(CASES[case]):
-            if number:
-                # To the host, what it discarded is nothing to discard again.
-                guest.sh(f'locality {POPULATED} --threads 2', 300)
+        for _ in range(CASES[case]):
+            # To the host, what it discarded is nothing to discard again.
+            populate(guest)
             guest.settle(NODES * SIZE // 2 * MIB, poll=0.005, timeout=300)
             guest.settle(0, poll=0.005, timeout=300)
         guest.sh('killall faults; while pidof faults; do sleep 0.1; done')

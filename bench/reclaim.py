@@ -5,7 +5,8 @@
 The means are the unpatched and the patched balloon, free page reporting of the unpatched kernel and
 virtio-mem, where QEMU has it. Each moves half of a guest's memory on four nodes: memory that the
 host has not populated; back again; back until a program has touched it; and memory that the host
-has populated. These are the cases of HyperAlloc (Wrenger et al., EuroSys '25). With reporting, a
+has populated. These are the cases of HyperAlloc (Wrenger et al., EuroSys '25). What takes but a moment
+is repeated, and a boot's median is taken. With reporting, a
 program gives up as much, and the host gets what of it the guest reports: nearly all, and the time
 is that of as much as was reported. Beside the time, what QEMU used of CPUs is measured, and once,
 without looking at the clock, how often guest and host called each other and how many ranges QEMU
@@ -14,7 +15,6 @@ chart go to build/bench/reclaim.json and reclaim.svg.
 """
 
 import argparse
-import array
 import ctypes
 import mmap
 import os
@@ -23,12 +23,12 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from common import (GIB, HUGE, KERNELS, MIB, PAGE, QEMU, Guest, accelerator, count, cpu_seconds, draw,
-                    meminfo, resize_pool, said, save, some_of, spread)
+from common import (GIB, HUGE, KERNELS, MIB, QEMU, Guest, accelerator, count, cpu_seconds, draw,
+                    meminfo, populate, resize_pool, said, save, some_of, spread)
 
 NODES = 4
-# What takes but a moment is done again, until that, and what lies between, has taken so many seconds.
-AGAIN = 1.5
+AGAIN = 1           # s for which a case is repeated, with what lies between
+TWICE = 2           # at least, or the first time would count in the one and not in the other
 REPORTED = 5        # s without a report, and there will be none: the kernel waits 2 s
 PUNCH_HOLE_KEEP_SIZE = 3
 BACKINGS = {'anon': 'THP', 'memfd': '4K', 'hugetlbfs': 'hugetlbfs'}
@@ -44,38 +44,6 @@ def held(guest):
         return -meminfo('HugePages_Free') * HUGE
     with open(f'/proc/{guest.process.pid}/smaps_rollup') as rollup:
         return next(int(line.split()[1]) * 1024 for line in rollup if line.startswith('Rss:'))
-
-
-def absent(pagemap, block):
-    """Which pages of 2M of a process are not populated, nor swapped out."""
-    entries = array.array('Q', os.pread(pagemap.fileno(), HUGE // PAGE * 8, block // PAGE * 8))
-    return [page for page, entry in enumerate(entries) if not entry]
-
-
-def populate(guest):
-    """Has the host populate all of the guest's memory, and changes no byte of it.
-
-    QEMU's prealloc does the same, but only once. The guest is to be stopped.
-    """
-    process, sizes = f'/proc/{guest.process.pid}', [size * MIB for size in guest.sizes]
-    with open(f'{process}/maps') as maps, open(f'{process}/pagemap', 'rb', 0) as pagemap, \
-            open(f'{process}/mem', 'r+b', 0) as memory:
-        for line in maps:
-            words = line.split()
-            start, end = (int(x, 16) for x in words[0].split('-'))
-            anonymous = words[4] == '0' and end - start in sizes
-            if not anonymous and not line.split('/')[-1].startswith('memfd:memory-backend-memfd'):
-                continue
-            for block in range(start, end, HUGE):
-                if not (holes := absent(pagemap, block)):
-                    continue
-                if not anonymous:
-                    os.pread(memory.fileno(), HUGE, block)
-                    continue
-                # To read would map the zero page. The first byte may bring a huge page.
-                os.pwrite(memory.fileno(), b'\0', block + holes[0] * PAGE)
-                for page in absent(pagemap, block):
-                    os.pwrite(memory.fileno(), b'\0', block + page * PAGE)
 
 
 def await_that(guest, condition, timeout=300):
@@ -111,7 +79,9 @@ class Figures:
         self.add(f'{case}, CPU', (cpu_seconds(self.guest) - cpu) * GIB / self.size)
 
     def medians(self):
-        return {name: statistics.median(figures) for name, figures in self.all.items()}
+        # CPU time is told in ticks, which may be more than what one time takes.
+        return {name: (statistics.mean if 'CPU' in name else statistics.median)(figures)
+                for name, figures in self.all.items()}
 
 
 class Balloon:
@@ -134,29 +104,26 @@ class Balloon:
 
     def measure(self, guest, size):
         figures = Figures(guest, size)
-        began = time.monotonic()
-        while True:
+        began, times = time.monotonic(), 0
+        while times < TWICE or time.monotonic() - began < AGAIN:
             figures.take('reclaim untouched', lambda: self.reclaim(guest, size))
             figures.take('return', lambda: self.give(guest, size))
-            if time.monotonic() - began > AGAIN:
-                break
+            times += 1
         figures.add('touch', touch(guest, size))
-        began = time.monotonic()
-        while True:
-            guest.qmp('stop')
+        began, times = time.monotonic(), 0
+        while not times or time.monotonic() - began < AGAIN:
             populate(guest)
-            guest.qmp('cont')
             before = held(guest)
             figures.take('reclaim touched', lambda: self.reclaim(guest, size))
             figures.add('returned', before - held(guest))
             self.give(guest, size)
-            if time.monotonic() - began > AGAIN:
-                break
+            times += 1
         medians = figures.medians()
         return {**medians, 'return and touch': medians['return'] + medians['touch']}
 
     def calls(self, guest, size):
-        """Calls a GiB, there and back."""
+        """Calls a GiB of touched memory, there and back."""
+        populate(guest)
         counts = {}
         for event in CALLS.values():
             guest.qmp('trace-event-set-state', name=event, enable=True)
@@ -353,7 +320,7 @@ def tell(backing, report):
                                   for what in CALLS) for name in names))
     print(f'{backing:9} ' + (f'floor: {result["floor"]["median"]:.4f} s; '
                              if result['floor'] else '') + 'the host got ' + ', '.join(
-        f'{name} {result[name]["returned"]["median"] // MIB} of {size // MIB} MiB'
+        f'{name} {result[name]["returned"]["median"] / MIB:.0f} of {size // MIB} MiB'
         for name in names if 'returned' in result[name]), flush=True)
 
 
@@ -381,7 +348,7 @@ def main():
 
     for backing in options.backings:
         # Who comes second may find memory that is new to the host's own host used already.
-        runs = [round_of(names[::(-1) ** number], backing, size, number == 0)
+        runs = [round_of(names[:2][::(-1) ** number] + names[2:], backing, size, number == 0)
                 for number in range(options.runs)]
         result = {name: {key: spread(run[name][key] for run in runs if key in run[name])
                          for key in runs[0][name]} for name in names}

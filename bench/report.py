@@ -71,7 +71,7 @@ def reclaim(report):
             rows.append([case, *cells, judged(result['ratios'][case], '{:.1f}'.format)])
         floor = result.get('floor')
         text += table(['GiB/s', *names, 'patched : unpatched'], rows,
-                      f'The host backs the guest with {kinds[backing]}.' +
+                      f'{report["bytes"] >> 20} MiB move. The host backs the guest with {kinds[backing]}.' +
                       (f' Discarding alone: {speed(report, floor["median"])} GiB/s.'
                        if floor else ''))
         rows = [[f'CPU seconds, {case}', *(cell(name, f'{case}, CPU', '{:.2f}'.format)
@@ -140,7 +140,7 @@ def states(report):
                          figure('cpu', '{:.2f}'.format), '' if name == 'vanilla' else
                          judged(report['ratios'][f'{case}, seconds'])])
     return table(['', 'in whole 2M blocks', 'seconds a GiB', 'CPU seconds a GiB',
-                  'times faster'], rows)
+                  'times faster'], rows, f'A guest of four nodes of {report["size"]} MiB each.')
 
 
 def churn(report):
