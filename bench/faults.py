@@ -10,7 +10,8 @@ build/bench/faults.json and faults.svg.
 
 import argparse
 
-from common import KERNELS, MIB, Guest, accelerator, count, draw, fragment, populate, said, save, spread
+from common import (KERNELS, MIB, Guest, accelerator, count, draw, fragment, populate, said, save,
+                    spread)
 
 NODES = 4
 SIZE = 512          # MiB of each

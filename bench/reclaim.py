@@ -5,13 +5,13 @@
 The means are the unpatched and the patched balloon, free page reporting of the unpatched kernel and
 virtio-mem, where QEMU has it. Each moves half of a guest's memory on four nodes: memory that the
 host has not populated; back again; back until a program has touched it; and memory that the host
-has populated. These are the cases of HyperAlloc (Wrenger et al., EuroSys '25). What takes but a moment
-is repeated, and a boot's median is taken. With reporting, a
-program gives up as much, and the host gets what of it the guest reports: nearly all, and the time
-is that of as much as was reported. Beside the time, what QEMU used of CPUs is measured, and once,
-without looking at the clock, how often guest and host called each other and how many ranges QEMU
-discarded. The floor is what the host itself needs to discard as much in 2M steps. Figures and a
-chart go to build/bench/reclaim.json and reclaim.svg.
+has populated. These are the cases of HyperAlloc (Wrenger et al., EuroSys '25). What takes but a
+moment is repeated, and a boot's median is taken. With reporting, a program gives up as much, and
+the host gets what of it the guest reports: nearly all, and the time is that of as much as was
+reported. Beside the time, what QEMU used of CPUs is measured, and once, without looking at the
+clock, how often guest and host called each other and how many ranges QEMU discarded. The floor is
+what the host itself needs to discard as much in 2M steps. Figures and a chart go to
+build/bench/reclaim.json and reclaim.svg.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from common import (GIB, HUGE, KERNELS, MIB, QEMU, Guest, accelerator, count, cp
 
 NODES = 4
 AGAIN = 1           # s for which a case is repeated, with what lies between
-TWICE = 2           # at least, or the first time would count in the one and not in the other
+TIMES = 2           # at least: the first one is to count the same where it takes long and where not
 REPORTED = 5        # s without a report, and there will be none: the kernel waits 2 s
 PUNCH_HOLE_KEEP_SIZE = 3
 BACKINGS = {'anon': 'THP', 'memfd': '4K', 'hugetlbfs': 'hugetlbfs'}
@@ -105,7 +105,7 @@ class Balloon:
     def measure(self, guest, size):
         figures = Figures(guest, size)
         began, times = time.monotonic(), 0
-        while times < TWICE or time.monotonic() - began < AGAIN:
+        while times < TIMES or time.monotonic() - began < AGAIN:
             figures.take('reclaim untouched', lambda: self.reclaim(guest, size))
             figures.take('return', lambda: self.give(guest, size))
             times += 1

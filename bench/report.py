@@ -71,7 +71,8 @@ def reclaim(report):
             rows.append([case, *cells, judged(result['ratios'][case], '{:.1f}'.format)])
         floor = result.get('floor')
         text += table(['GiB/s', *names, 'patched : unpatched'], rows,
-                      f'{report["bytes"] >> 20} MiB move. The host backs the guest with {kinds[backing]}.' +
+                      f'{report["bytes"] >> 20} MiB move. '
+                      f'The host backs the guest with {kinds[backing]}.' +
                       (f' Discarding alone: {speed(report, floor["median"])} GiB/s.'
                        if floor else ''))
         rows = [[f'CPU seconds, {case}', *(cell(name, f'{case}, CPU', '{:.2f}'.format)

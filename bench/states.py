@@ -122,7 +122,8 @@ def main():
     os.makedirs(OUT, exist_ok=True)
     with open(DISK, 'wb') as disk:
         disk.truncate(64 * MIB)
-    report = {'runs': options.runs, 'size': options.size, 'accelerator': accelerator(), 'cases': {}, 'ratios': {}}
+    report = {'runs': options.runs, 'size': options.size, 'accelerator': accelerator(),
+              'cases': {}, 'ratios': {}}
     print(f'{NODES} nodes of {options.size} MiB, {options.runs} runs, {report["accelerator"]}')
     for case in options.cases:
         rounds = [round_of(case, options.size) for _ in range(options.runs)]
