@@ -52,6 +52,17 @@ test: debug kernel ## run all tests
 	@scripts/initramfs.sh release
 	@scripts/test.py $(ARGS)
 
+# The trees' lists of headers are enough: no kernel is built for these.
+.PHONY: test-user fuzz
+test-user: deps ## the core in user space, against a model; OPS= is more, SEED= STEP= repeats
+	@scripts/tree.sh
+	@$(MAKE) -s --no-print-directory -C tools/testing/balloon -j$$(nproc) all
+	@$(MAKE) -s --no-print-directory -C tools/testing/balloon test $(if $(OPS),OPS=$(OPS))
+
+fuzz: deps ## libFuzzer on the core in user space, for MINUTES=
+	@scripts/tree.sh
+	@$(MAKE) -s --no-print-directory -C tools/testing/balloon -j$$(nproc) fuzz $(if $(MINUTES),MINUTES=$(MINUTES))
+
 .PHONY: test-xen
 test-xen: kernel vanilla ## tests under a real Xen; FLAVOUR=vanilla runs them on the unpatched kernel
 	@scripts/build.sh lend

@@ -16,6 +16,8 @@ packages=(
 	qemu-system-x86 qemu-utils seabios busybox-static numactl libnuma-dev libcap-dev
 	# benchmarks with a QEMU plugin, and their charts
 	libglib2.0-dev gnuplot-nox
+	# the core in user space: libFuzzer
+	clang libclang-rt-dev
 	# checks, and builds for other machines
 	sparse python3-docutils gcc-aarch64-linux-gnu gcc-powerpc64le-linux-gnu
 )

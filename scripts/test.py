@@ -24,7 +24,7 @@ from guest import BUILD, Guest, GuestError  # noqa: E402
 
 DIST = [[10, 15, 20, 30], [17, 10, 25, 20], [20, 25, 10, 15], [40, 20, 15, 10]]
 SELFTESTS = os.path.join(BUILD, 'selftests')
-PARTS = {'kunit', 'kselftest', 'queue', 'builds', 'tools'}
+PARTS = {'kunit', 'kselftest', 'queue', 'builds', 'tools', 'user'}
 
 
 class Tally:
@@ -150,6 +150,30 @@ def run_in_guest(tally, which):
         tally.add('a quiet kernel log', 'failed' if trouble else 'passed', '\n'.join(trouble))
 
 
+def in_user_space(tally):
+    """The core against a model: its own report, line by line."""
+    print('the core in user space', flush=True)
+    done = subprocess.run(['make', '-s', '-C', TOP, 'test-user'], text=True, errors='replace',
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    verdicts = {'ok': 'passed', 'FAIL': 'failed', 'skip': 'skipped'}
+    lines = done.stdout.splitlines()
+    count = 0
+    for i, line in enumerate(lines):
+        match = re.match(r'(ok|FAIL|skip) +(.*)', line)
+        if not match:
+            continue
+        why = []
+        for more in lines[i + 1:]:
+            if not more.startswith('      '):
+                break
+            why.append(more.strip())
+        tally.add(f'user: {match[2]}', verdicts[match[1]],
+                  '\n      '.join(why) if match[1] == 'FAIL' else '')
+        count += 1
+    if not count or (done.returncode and 'FAIL' not in done.stdout):
+        tally.add('user', 'failed', '\n      '.join(lines[-20:]))
+
+
 def flatten(suite):
     for test in suite:
         if isinstance(test, unittest.TestSuite):
@@ -168,7 +192,7 @@ def run_all(jobs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('tests', nargs='*', metavar='TEST',
-                        help="what to run: 'kunit', 'kselftest', 'queue', 'builds', 'tools', or "
+                        help="what to run: 'kunit', 'kselftest', 'queue', 'builds', 'tools', 'user', or "
                              "names of end-to-end tests such as test_virtio.Targets; by default "
                              "everything")
     options = parser.parse_args()
@@ -189,6 +213,8 @@ def main():
         tally.tap('build', builds)
         if 'not ok' in builds:
             print(builds)
+    if not named or 'user' in named:
+        in_user_space(tally)
     loader = unittest.defaultTestLoader
     jobs = []
     if not named or 'tools' in named:
