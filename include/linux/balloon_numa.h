@@ -28,6 +28,7 @@
 #define BALLOON_TARGET_AUTO		ULONG_MAX
 
 struct balloon;
+struct balloon_pass;
 struct task_struct;
 
 /**
@@ -116,22 +117,33 @@ struct balloon {
 
 	/* private: the worker's, or who stopped it */
 	struct balloon_extent *ext;
+	struct balloon_pass *pass;
 	unsigned long deadline;
 	unsigned int retry_delay;
-	bool goes_on;
-	/* private: the worker's task, and the node that is first in line */
+	int planned;
+	/* private: the worker's task, the node that is first in line, and where the target came */
 	struct task_struct *worker;
 	int hungry;
-	/* private: what the host wants, and what was given back under OOM */
+	int origin;
+	/* private: what the host wants, and what was given back under OOM; one lock for both */
 	unsigned long target;
-	atomic_long_t oom_deflated;
+	unsigned long oom_deflated;
 	/* private: raised by whatever makes the worker's plan stale */
 	atomic_t generation;
 	bool stopped;
+	/* private: a node's target was raised: what lies elsewhere may move for it */
+	bool raised;
+	/* private: an allocation found that the host gives again: the worker need not wait */
+	bool hurry;
 	/* private: the host kept some of an exchange, and has not given it back */
 	bool surplus;
+	/* private: it refuses superframes, and is asked for pieces: blocks stay split */
+	bool pieces;
 	/* private: its host can't be called, under the conversation mutex */
 	bool suspended;
+	/* private: why it rests or what it is at, and since when */
+	int state;
+	unsigned long state_since;
 	struct delayed_work work;
 };
 

@@ -11,89 +11,245 @@
  */
 #include <linux/debugfs.h>
 #include <linux/init.h>
+#include <linux/memory_hotplug.h>
 #include <linux/rcupdate.h>
 #include <linux/seq_file.h>
 #include <linux/timer.h>
 #include <linux/workqueue.h>
 
 #include "internal.h"
+#include "vacate.h"
 
-static void complain(struct seq_file *m, int nid, struct zone *zone, const char *what,
-		     unsigned long have, unsigned long want)
+/* Superframes, and partial blocks, that are looked at in one go: interrupts are off. */
+#define CHECK_SUPERFRAMES	64U
+#define CHECK_BLOCKS		8U
+/* What goes on meanwhile spoils a walk in parts: so often it is tried, then done in one go. */
+#define CHECK_TRIES		3
+
+/* What is compared, and where complaints go. */
+struct check {
+	struct seq_file *m;
+	int nid;
+	struct zone *zone;
+	struct balloon_zone *bz;
+};
+
+static void complain(struct check *c, const char *what, unsigned long have, unsigned long want)
 {
-	seq_printf(m, "node %d zone %s: %s: %lu, not %lu\n", nid, zone->name, what,
+	seq_printf(c->m, "node %d zone %s: %s: %lu, not %lu\n", c->nid, c->zone->name, what,
 		   have, want);
 }
 
-static void check_superframe(struct seq_file *m, int nid, struct zone *zone,
-			     struct page *head)
+/* Is the page as one of a superframe has to be? */
+static bool superframe_page_ok(struct check *c, unsigned long pfn, bool head)
 {
-	unsigned long i, pfn = page_to_pfn(head);
+	struct page *page = pfn_to_online_page(pfn);
 
-	if (pfn & (SUPERFRAME_PAGES - 1))
-		complain(m, nid, zone, "superframe is not aligned", pfn,
-			 round_down(pfn, SUPERFRAME_PAGES));
+	return page && page_zone(page) == c->zone && PageOffline(page) &&
+	       page_ref_count(page) <= head;
+}
+
+/*
+ * The pages of a superframe, which may leave the queue at any time, and others may look
+ * at them: what looks wrong is looked at again, last where it can't leave.
+ */
+static void check_superframe(struct check *c, unsigned long pfn)
+{
+	struct page *head = pfn_to_page(pfn);
+	unsigned long i;
+	int tries;
+
+	if (!IS_ALIGNED(pfn, SUPERFRAME_PAGES))
+		complain(c, "superframe is not aligned", pfn, round_down(pfn, SUPERFRAME_PAGES));
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
-		struct page *page = pfn_to_online_page(pfn + i);
-
-		if (!page || page_zone(page) != zone)
-			complain(m, nid, zone, "superframe leaves its zone at", pfn + i, pfn);
-		else if (!PageOffline(page) || page_ref_count(page) > !i)
-			complain(m, nid, zone, "page of a superframe is in use", pfn + i, pfn);
+		for (tries = 0; tries < CHECK_TRIES; tries++) {
+			if (superframe_page_ok(c, pfn + i, !i))
+				break;
+			cond_resched();
+		}
+		if (tries < CHECK_TRIES)
+			continue;
+		spin_lock_irq(&c->bz->lock);
+		if (balloon_is_superframe(head) && !superframe_page_ok(c, pfn + i, !i))
+			complain(c, "page of a superframe is in use, or elsewhere", pfn + i, pfn);
+		spin_unlock_irq(&c->bz->lock);
 	}
+}
+
+/*
+ * All superframes of a zone, some at a time, which go to the other end of the queue.
+ * Returns whether as many are there as there should be; not where they come and go.
+ */
+static bool check_superframes(struct check *c, bool pages)
+{
+	unsigned long heads[CHECK_SUPERFRAMES], want, seen = 0;
+	struct list_head *queue = &c->bz->superframes, *first, *pos;
+	unsigned int n, i;
+	bool ok;
+
+	spin_lock_irq(&c->bz->lock);
+	first = queue->next;
+	want = c->bz->nr_superframes - c->bz->superframes_away;
+	while (seen < want) {
+		n = 0;
+		list_for_each(pos, queue) {
+			heads[n++] = page_to_pfn(list_entry(pos, struct page, lru));
+			if (n == CHECK_SUPERFRAMES || seen + n == want)
+				break;
+		}
+		if (!n)
+			break;
+		list_bulk_move_tail(queue, queue->next, &pfn_to_page(heads[n - 1])->lru);
+		spin_unlock_irq(&c->bz->lock);
+		for (i = 0; pages && i < n; i++)
+			check_superframe(c, heads[i]);
+		seen += n;
+		cond_resched();
+		spin_lock_irq(&c->bz->lock);
+	}
+	ok = seen == want && queue->next == first && (want || list_empty(queue));
+	spin_unlock_irq(&c->bz->lock);
+	return ok;
+}
+
+static void count_superframes(struct check *c)
+{
+	unsigned long seen;
+
+	spin_lock_irq(&c->bz->lock);
+	seen = list_count_nodes(&c->bz->superframes) + c->bz->superframes_away;
+	if (seen != c->bz->nr_superframes)
+		complain(c, "superframes", seen, c->bz->nr_superframes);
+	spin_unlock_irq(&c->bz->lock);
+}
+
+/* One partial block, with bz->lock held. Returns its pages. */
+static unsigned int check_block(struct check *c, struct balloon_block *block, int bucket)
+{
+	unsigned int weight = bitmap_weight(block->map, SUPERFRAME_PAGES);
+	unsigned long bit;
+
+	if (block->nr != weight)
+		complain(c, "pages of a block", block->nr, weight);
+	if (bucket != BALLOON_STUCK_BUCKET && balloon_bucket(block->nr) != bucket)
+		complain(c, "bucket of a block", bucket, block->nr);
+	for_each_set_bit(bit, block->map, SUPERFRAME_PAGES) {
+		unsigned long pfn = (block->index << SUPERFRAME_ORDER) + bit;
+		struct page *page = pfn_to_online_page(pfn);
+
+		if (!page || !PageOffline(page) || page_zone(page) != c->zone)
+			complain(c, "page of a block is in use", pfn, block->index);
+	}
+	return weight;
+}
+
+/* The blocks of one bucket, as check_superframes(). Returns false where they come and go. */
+static bool check_bucket(struct check *c, int bucket, bool look, unsigned long *pages)
+{
+	struct list_head *queue = &c->bz->buckets[bucket];
+	struct balloon_block *block, *next;
+	unsigned long first, left;
+	unsigned int n;
+	bool over;
+
+	spin_lock_irq(&c->bz->lock);
+	block = list_first_entry_or_null(queue, struct balloon_block, list);
+	first = block ? block->index : 0;
+	over = !block;
+	/* Each has a page, or had one a moment ago. */
+	left = c->bz->nr_partial + 1;
+	while (!over && left) {
+		n = 0;
+		list_for_each_entry_safe(block, next, queue, list) {
+			*pages += look ? check_block(c, block, bucket) : block->nr;
+			list_move_tail(&block->list, queue);
+			over = list_first_entry(queue, struct balloon_block, list)->index == first;
+			if (over || !--left || ++n == CHECK_BLOCKS)
+				break;
+		}
+		if (!n && !over)
+			break;
+		spin_unlock_irq(&c->bz->lock);
+		cond_resched();
+		spin_lock_irq(&c->bz->lock);
+		over |= list_empty(queue);
+	}
+	spin_unlock_irq(&c->bz->lock);
+	return over;
+}
+
+/* All partial blocks of a zone. Returns whether they have as many pages as they should. */
+static bool check_blocks(struct check *c, bool look)
+{
+	unsigned long pages = 0;
+	bool ok = true;
+	int i;
+
+	for (i = 0; i < BALLOON_NR_BUCKETS; i++)
+		ok &= check_bucket(c, i, look, &pages);
+	spin_lock_irq(&c->bz->lock);
+	ok &= pages + c->bz->partial_away == c->bz->nr_partial;
+	spin_unlock_irq(&c->bz->lock);
+	return ok;
+}
+
+static void count_block_pages(struct check *c)
+{
+	struct balloon_block *block;
+	unsigned long pages = 0;
+	int i;
+
+	spin_lock_irq(&c->bz->lock);
+	for (i = 0; i < BALLOON_NR_BUCKETS; i++)
+		list_for_each_entry(block, &c->bz->buckets[i], list)
+			pages += block->nr;
+	pages += c->bz->partial_away;
+	if (pages != c->bz->nr_partial)
+		complain(c, "base pages", pages, c->bz->nr_partial);
+	spin_unlock_irq(&c->bz->lock);
+}
+
+/* Managed pages were lowered by what is ballooned, where the balloon does that. */
+static void check_accounted(struct check *c)
+{
+	struct balloon_zone *bz = c->bz;
+	unsigned long pages;
+	struct balloon *b;
+
+	rcu_read_lock();
+	b = balloon_current();
+	if (b) {
+		spin_lock_irq(&bz->lock);
+		pages = b->flags & BALLOON_KEEP_MANAGED ? 0 :
+			bz->nr_superframes * SUPERFRAME_PAGES + bz->nr_partial + bz->nr_foreign;
+		if (bz->accounted != pages)
+			complain(c, "accounted pages", bz->accounted, pages);
+		if (zone_managed_pages(c->zone) > c->zone->present_pages)
+			complain(c, "managed pages", zone_managed_pages(c->zone),
+				 c->zone->present_pages);
+		spin_unlock_irq(&bz->lock);
+	}
+	rcu_read_unlock();
 }
 
 static void check_zone(struct seq_file *m, int nid, struct zone *zone,
 		       struct balloon_zone *bz)
 {
-	unsigned long superframes = 0, pages = 0, bit, accounted;
-	struct balloon_block *block;
-	struct page *head;
+	struct check c = { m, nid, zone, bz };
 	int i;
 
-	spin_lock_irq(&bz->lock);
-	list_for_each_entry(head, &bz->superframes, lru) {
-		check_superframe(m, nid, zone, head);
-		superframes++;
-	}
-	for (i = 0; i < BALLOON_NR_BUCKETS; i++) {
-		list_for_each_entry(block, &bz->buckets[i], list) {
-			unsigned int weight = bitmap_weight(block->map, SUPERFRAME_PAGES);
-
-			if (block->nr != weight)
-				complain(m, nid, zone, "pages of a block", block->nr, weight);
-			if (i != BALLOON_STUCK_BUCKET && balloon_bucket(block->nr) != i)
-				complain(m, nid, zone, "bucket of a block", i, block->nr);
-			for_each_set_bit(bit, block->map, SUPERFRAME_PAGES) {
-				unsigned long pfn = (block->index << SUPERFRAME_ORDER) + bit;
-				struct page *page = pfn_to_page(pfn);
-
-				if (!PageOffline(page) || page_zone(page) != zone)
-					complain(m, nid, zone, "page of a block is in use",
-						 pfn, block->index);
-			}
-			pages += weight;
-		}
-	}
-	if (superframes + bz->superframes_away != bz->nr_superframes)
-		complain(m, nid, zone, "superframes", superframes + bz->superframes_away,
-			 bz->nr_superframes);
-	if (pages + bz->partial_away != bz->nr_partial)
-		complain(m, nid, zone, "base pages", pages + bz->partial_away, bz->nr_partial);
-
-	accounted = bz->accounted;
-	if (balloon_current()) {
-		if (zone_managed_pages(zone) + accounted != bz->baseline)
-			complain(m, nid, zone, "managed and accounted pages",
-				 zone_managed_pages(zone) + accounted, bz->baseline);
-		if (!(balloon_current()->flags & BALLOON_KEEP_MANAGED) &&
-		    accounted != bz->nr_superframes * SUPERFRAME_PAGES +
-				 bz->nr_partial + bz->nr_foreign)
-			complain(m, nid, zone, "accounted pages", accounted,
-				 bz->nr_superframes * SUPERFRAME_PAGES +
-				 bz->nr_partial + bz->nr_foreign);
-	}
-	spin_unlock_irq(&bz->lock);
+	/* Pages are looked at once. */
+	for (i = 0; i < CHECK_TRIES; i++)
+		if (check_superframes(&c, !i))
+			break;
+	if (i == CHECK_TRIES)
+		count_superframes(&c);
+	for (i = 0; i < CHECK_TRIES; i++)
+		if (check_blocks(&c, !i))
+			break;
+	if (i == CHECK_TRIES)
+		count_block_pages(&c);
+	check_accounted(&c);
 }
 
 static int check_show(struct seq_file *m, void *unused)
@@ -101,9 +257,14 @@ static int check_show(struct seq_file *m, void *unused)
 	struct balloon_node *bn;
 	int nid, z;
 
-	for (nid = 0; (bn = balloon_node_from(&nid)); nid++)
-		for (z = 0; z < MAX_NR_ZONES; z++)
+	for_each_balloon_node(bn, nid) {
+		for (z = 0; z < MAX_NR_ZONES; z++) {
+			/* What is looked at stays there. */
+			get_online_mems();
 			check_zone(m, nid, &NODE_DATA(nid)->node_zones[z], &bn->zones[z]);
+			put_online_mems();
+		}
+	}
 	if (!seq_has_overflowed(m) && !m->count)
 		seq_puts(m, "ok\n");
 	return 0;

@@ -11,9 +11,11 @@
  *
  * Blocks are looked at in the order of their page frames, four times over:
  * first those are taken that cost little, where few pages are to be moved, then
- * those that cost more. A run of the worker looks at each block no more than
- * these four times; the retry timer begins anew. At most BATCH blocks are
- * worked on at once, which is what other allocations can't have meanwhile.
+ * those that cost more. A pass of the worker looks at each block no more than
+ * these four times, over as many slices as it takes; the next pass begins anew.
+ * Mending has one look of its own at each block and each cost, however many passes
+ * of the worker there are meanwhile. At most BATCH blocks are worked on at once,
+ * which is what other allocations can't have meanwhile.
  *
  * alloc_contig_range() is not used: it drains all CPUs for each call, drops
  * clean page cache, and would move the block's ballooned pages out. Here they
@@ -26,6 +28,7 @@
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/page-isolation.h>
+#include <linux/pagemap.h>
 #include <linux/sched.h>
 #include <linux/swap.h>
 
@@ -58,7 +61,7 @@ struct victim {
 };
 
 /* Somebody else than we holds it, for how long nobody knows. */
-static bool pinned(struct folio *folio)
+static bool evacuate_pinned(struct folio *folio)
 {
 	int refs = folio_mapcount(folio) + 1;
 
@@ -85,7 +88,7 @@ static bool in_free_block(unsigned long pfn)
  * Compaction asks /proc/sys/vm/compact_unevictable_allowed, which is its own: as
  * that is by default. For the guest's sake nobody's locked memory is touched.
  */
-static bool may_move(struct folio *folio, bool mend)
+static bool evacuate_may_move(struct folio *folio, bool mend)
 {
 	return !folio_test_unevictable(folio) || (!mend && !IS_ENABLED(CONFIG_PREEMPT_RT));
 }
@@ -101,8 +104,10 @@ static int pages_to_move(struct page *page, bool mend)
 		return 1;
 	if (page_folio(page) != folio)
 		pages = 1;
-	else if (!PageHWPoison(page) && !folio_test_hugetlb(folio) && may_move(folio, mend) &&
-		 (__folio_test_movable(folio) || (folio_test_lru(folio) && !pinned(folio))))
+	else if (!PageHWPoison(page) && !folio_test_hugetlb(folio) &&
+		 evacuate_may_move(folio, mend) &&
+		 (__folio_test_movable(folio) ||
+		  (folio_test_lru(folio) && !evacuate_pinned(folio))))
 		pages = folio_nr_pages(folio);
 	folio_put(folio);
 	return pages;
@@ -154,7 +159,8 @@ static int cost_of(unsigned long pfn, int most, bool mend, unsigned int *balloon
  * Is the block at @pfn to be tried, given how many pages may have to be moved?
  * To be left free (@mend), it may have no ballooned page, nor be free already.
  */
-static bool suits(struct zone *zone, unsigned long pfn, int most, bool mend, struct victim *v)
+static bool evacuate_suits(struct zone *zone, unsigned long pfn, int most, bool mend,
+			   struct victim *v)
 {
 	struct page *page = pageblock_pfn_to_page(pfn, pfn + SUPERFRAME_PAGES, zone);
 	int cost;
@@ -169,28 +175,37 @@ static bool suits(struct zone *zone, unsigned long pfn, int most, bool mend, str
 	       (mend ? cost && !v->ballooned : v->ballooned < SUPERFRAME_PAGES);
 }
 
-/* Looked at in one go: meanwhile memory can't go offline, nor the worker be stopped. */
+/* Looked at in one go: meanwhile memory can't go offline. */
 #define LOOK_MAX	4096
+/* So often others may run, and it is asked whether the worker's slice is over. */
+#define LOOK_PAUSE	64
 
 /*
  * The zone's blocks from where the last batch ended, up to @nr, which is not 0;
  * for @pages, or, if that is 0, to be left free. None may yet mean that there are
- * some further on, see exhausted().
+ * some further on, see evacuate_exhausted().
  */
-static unsigned int find(struct zone *zone, struct balloon_zone *bz, struct victim *v,
-			 unsigned int nr, unsigned long pages)
+static unsigned int find_victims(struct balloon *b, struct zone *zone, struct balloon_zone *bz,
+				 struct victim *v, unsigned int nr, unsigned long pages)
 {
 	unsigned int levels = pages ? ARRAY_SIZE(most_moved) : MEND_LEVELS;
 	unsigned long end = zone_end_pfn(zone), pfn;
 	unsigned int n = 0, partial = 0, look = LOOK_MAX;
-	bool mend = !pages;
+	bool mend = !pages, over = false;
 
-	while (!n && look && bz->evacuate_level < levels) {
+	while (!n && look && !over && bz->evacuate_level < levels) {
 		pfn = max(bz->evacuate_pfn, ALIGN(zone->zone_start_pfn, SUPERFRAME_PAGES));
 		for (; pfn + SUPERFRAME_PAGES <= end && n < nr && look;
 		     pfn += SUPERFRAME_PAGES, look--) {
-			cond_resched();
-			if (!suits(zone, pfn, most_moved[bz->evacuate_level], mend, &v[n]))
+			if (look % LOOK_PAUSE == 0) {
+				cond_resched();
+				over = balloon_slice_over(b);
+				/* A slice without a step would have no end. */
+				if (over && look < LOOK_MAX)
+					break;
+			}
+			if (!evacuate_suits(zone, pfn, most_moved[bz->evacuate_level], mend,
+					    &v[n]))
 				continue;
 			if (mend) {
 				n++;
@@ -217,17 +232,51 @@ static unsigned int find(struct zone *zone, struct balloon_zone *bz, struct vict
 	return n;
 }
 
-/* Has find() been through all of the zone, at all costs? */
-static bool exhausted(const struct balloon_zone *bz, bool mend)
+/* Has find_victims() been through all of the zone, at all costs? */
+static bool evacuate_exhausted(const struct balloon_zone *bz, bool mend)
 {
 	return bz->evacuate_level >= (mend ? MEND_LEVELS : ARRAY_SIZE(most_moved));
 }
 
-/* Free memory of the same node, and no effort to get it. */
-static struct folio *new_folio(struct folio *src, unsigned long nid)
+/* From the zone's first block on, and what costs least first. */
+static void evacuate_rewind(struct balloon_zone *bz, bool mend)
 {
-	gfp_t gfp = (GFP_HIGHUSER_MOVABLE & ~__GFP_RECLAIM) | __GFP_THISNODE | __GFP_NOWARN |
-		    __GFP_NOMEMALLOC;
+	bz->evacuate_pfn = 0;
+	bz->evacuate_level = 0;
+	bz->mending = mend;
+}
+
+/* The zones in which a folio's contents may lie, and whether they are movable there. */
+static gfp_t evacuate_zone_gfp(struct folio *src)
+{
+	enum zone_type zidx = folio_zonenum(src);
+	gfp_t gfp = __GFP_HIGHMEM | __GFP_MOVABLE;
+	struct address_space *mapping;
+
+	if (!folio_test_anon(src) && !__folio_test_movable(src) && !folio_test_swapcache(src)) {
+		/* The lock keeps the mapping. Without it: what any mapping can do with. */
+		gfp = zidx < ZONE_NORMAL ? __GFP_DMA32 : 0;
+		if (folio_trylock(src)) {
+			mapping = folio_mapping(src);
+			if (mapping)
+				gfp = mapping_gfp_mask(mapping) & GFP_ZONEMASK;
+			folio_unlock(src);
+		}
+	}
+	/* As alloc_migration_target(): what lies in low memory may be needed there. */
+	if (!is_highmem_idx(zidx) && zidx != ZONE_MOVABLE)
+		gfp &= ~__GFP_HIGHMEM;
+	return gfp;
+}
+
+/*
+ * Free memory of the same node, and no effort to get it. What was not allocated as
+ * movable goes neither to CMA nor to a zone of movable pages.
+ */
+static struct folio *evacuate_new_folio(struct folio *src, unsigned long nid)
+{
+	gfp_t gfp = (GFP_USER & ~__GFP_RECLAIM) | evacuate_zone_gfp(src) | __GFP_THISNODE |
+		    __GFP_NOWARN | __GFP_NOMEMALLOC;
 
 	if (folio_test_large(src))
 		gfp |= __GFP_COMP;
@@ -235,7 +284,7 @@ static struct folio *new_folio(struct folio *src, unsigned long nid)
 }
 
 /* Move what can be moved of an isolated block, but for ballooned pages. */
-static void move_out(const struct victim *v, bool mend)
+static void evacuate_block(const struct victim *v, bool mend)
 {
 	unsigned long i, step;
 	LIST_HEAD(source);
@@ -255,7 +304,7 @@ static void move_out(const struct victim *v, bool mend)
 		if (!folio_try_get(folio))
 			continue;
 		if (page_folio(page) == folio && !folio_test_hugetlb(folio) &&
-		    may_move(folio, mend)) {
+		    evacuate_may_move(folio, mend)) {
 			step = folio_nr_pages(folio) - folio_page_idx(folio, page);
 			isolate_folio_to_list(folio, &source);
 		}
@@ -263,68 +312,37 @@ static void move_out(const struct victim *v, bool mend)
 	}
 	if (list_empty(&source))
 		return;
-	if (migrate_pages(&source, new_folio, NULL, zone_to_nid(v->zone), MIGRATE_SYNC_LIGHT,
-			  MR_COMPACTION, NULL))
+	if (migrate_pages(&source, evacuate_new_folio, NULL, zone_to_nid(v->zone),
+			  MIGRATE_SYNC_LIGHT, MR_COMPACTION, NULL))
 		putback_movable_pages(&source);
-}
-
-/* Take a block that is all free. Returns whether it was. */
-static bool take_block(const struct victim *v, struct balloon_extent *ext)
-{
-	unsigned long start, i;
-	bool taken = false;
-	struct page *head;
-	int order;
-
-	spin_lock_irq(&v->zone->lock);
-	for (order = SUPERFRAME_ORDER; order <= MAX_PAGE_ORDER; order++) {
-		start = ALIGN_DOWN(v->pfn, 1UL << order);
-		head = pfn_to_page(start);
-		if (!PageBuddy(head) || buddy_order(head) != order)
-			continue;
-		taken = __isolate_free_page(head, order);
-		/* It may have merged with a neighbour that is isolated, too. */
-		for (i = 0; taken && i < 1UL << order; i += SUPERFRAME_PAGES)
-			if (start + i != v->pfn)
-				__putback_isolated_page(head + i, SUPERFRAME_ORDER,
-							get_pageblock_migratetype(head + i));
-		break;
-	}
-	spin_unlock_irq(&v->zone->lock);
-	if (taken)
-		*ext = (struct balloon_extent){ v->pfn, SUPERFRAME_ORDER };
-	return taken;
 }
 
 /**
  * balloon_evacuate_anew - begin again with the blocks that cost least
  *
- * Context: the worker.
+ * For inflation. Mending goes on where it is, unless inflation comes to its zone.
+ *
+ * Context: the worker, at the beginning of a pass.
  */
 void balloon_evacuate_anew(void)
 {
 	struct balloon_node *bn;
 	int nid, z;
 
-	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
-		for (z = 0; z < MAX_NR_ZONES; z++) {
-			bn->zones[z].evacuate_pfn = 0;
-			bn->zones[z].evacuate_level = 0;
-		}
-	}
+	for_each_balloon_node(bn, nid)
+		for (z = 0; z < MAX_NR_ZONES; z++)
+			if (!bn->zones[z].mending)
+				evacuate_rewind(&bn->zones[z], false);
 }
 
 /* Blocks whose free pages the zone can do without. */
-static unsigned int budget(struct zone *zone)
+static unsigned int evacuate_budget(struct zone *zone)
 {
-	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
-	unsigned long keep = high_wmark_pages(zone) + SUPERFRAME_PAGES;
-
-	return min((free - min(free, keep)) / SUPERFRAME_PAGES, BATCH);
+	return min(balloon_zone_spare(zone) / SUPERFRAME_PAGES, BATCH);
 }
 
 /* Keep others from allocating in the @nr blocks. Returns in how many that could be done. */
-static unsigned int isolate(struct victim *v, unsigned int nr)
+static unsigned int isolate_victims(struct victim *v, unsigned int nr)
 {
 	unsigned int i, n = 0;
 
@@ -339,24 +357,24 @@ static unsigned int isolate(struct victim *v, unsigned int nr)
 	return n;
 }
 
-static void end_isolation(const struct victim *v)
+static void unisolate_victim(const struct victim *v)
 {
 	undo_isolate_page_range(v->pfn, v->pfn + SUPERFRAME_PAGES, v->migratetype);
 }
 
 /* One batch of up to @most blocks of a zone. Returns whether there are more to try. */
-static bool evacuate_zone(struct zone *zone, struct balloon_zone *bz, unsigned int most,
-			  unsigned long pages, struct balloon_extent *ext,
+static bool evacuate_zone(struct balloon *b, struct zone *zone, struct balloon_zone *bz,
+			  unsigned int most, unsigned long pages, struct balloon_extent *ext,
 			  unsigned int *nr_superframes, unsigned int *nr_pages)
 {
 	unsigned int nr, i, isolated, n = 0;
 	struct victim v[BATCH];
 
-	nr = find(zone, bz, v, most, pages);
-	isolated = isolate(v, nr);
+	nr = find_victims(b, zone, bz, v, most, pages);
+	isolated = isolate_victims(v, nr);
 	for (i = 0; i < isolated; i++) {
-		move_out(&v[i], false);
-		if (!v[i].ballooned && take_block(&v[i], &ext[n])) {
+		evacuate_block(&v[i], false);
+		if (!v[i].ballooned && balloon_take_superframe_at(zone, v[i].pfn, &ext[n])) {
 			v[i].migratetype = MIGRATE_MOVABLE;
 			n++;
 		}
@@ -364,32 +382,17 @@ static bool evacuate_zone(struct zone *zone, struct balloon_zone *bz, unsigned i
 	for (i = 0; i < isolated; i++) {
 		if (v[i].ballooned)
 			*nr_pages += balloon_take_rest(zone, v[i].pfn, ext + n);
-		end_isolation(&v[i]);
+		unisolate_victim(&v[i]);
 	}
 	*nr_superframes = n;
 	if (nr)
 		trace_balloon_evacuate(zone_to_nid(zone), nr, n + !!*nr_pages);
-	return nr || !exhausted(bz, false);
-}
-
-/**
- * balloon_not_owed - superframes that the balloon made itself are in its queue
- * @page: the first page of one of them
- * @nr: how many, of the same zone
- *
- * Context: the worker.
- */
-void balloon_not_owed(struct page *page, unsigned int nr)
-{
-	struct balloon_zone *bz = balloon_page_bz(page);
-
-	spin_lock_irq(&bz->lock);
-	bz->owed -= min(bz->owed, nr);
-	spin_unlock_irq(&bz->lock);
+	return nr || !evacuate_exhausted(bz, false);
 }
 
 /**
  * balloon_evacuate - make whole blocks of a node free, and take them
+ * @b: the balloon
  * @nid: the node
  * @pages: base pages wanted
  * @ext: where to store what was taken, BALLOON_BATCH_PAGES at least
@@ -400,14 +403,16 @@ void balloon_not_owed(struct page *page, unsigned int nr)
  *	block that was ballooned in part; each is to be passed to
  *	balloon_queue_page() or balloon_put_page()
  *
- * One batch; it may come to nothing though another one would not.
+ * One batch; it may come to nothing though another one would not, and where the
+ * worker's slice is over.
  *
  * Context: the worker; may sleep and allocate.
  * Return: false where no block is left to be tried before
  * balloon_evacuate_anew(), or no memory to move pages to.
  */
-bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
-		      unsigned int *nr_superframes, unsigned int *nr_pages)
+bool balloon_evacuate(struct balloon *b, int nid, unsigned long pages,
+		      struct balloon_extent *ext, unsigned int *nr_superframes,
+		      unsigned int *nr_pages)
 {
 	struct zone *zones = NODE_DATA(nid)->node_zones;
 	struct balloon_zone *bz = balloon_nodes[nid]->zones;
@@ -424,24 +429,28 @@ bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
 	/* What is scanned stays there. */
 	get_online_mems();
 	for (z = MAX_NR_ZONES - 1; z >= 0 && !tried; z--) {
-		if (!balloon_may_take(&zones[z]) || exhausted(&bz[z], false))
-			continue;
-		most = budget(&zones[z]);
+		most = evacuate_budget(&zones[z]);
 		if (!most)
+			continue;
+		/* Both would skip what the other has seen. */
+		if (bz[z].mending)
+			evacuate_rewind(&bz[z], false);
+		if (evacuate_exhausted(&bz[z], false))
 			continue;
 		/* A page on its way to an LRU list looks like one that can't be moved. */
 		if (!drained)
 			lru_add_drain_all();
 		drained = true;
-		tried = evacuate_zone(&zones[z], &bz[z], most, pages, ext, nr_superframes,
+		tried = evacuate_zone(b, &zones[z], &bz[z], most, pages, ext, nr_superframes,
 				      nr_pages);
 	}
+	if (*nr_superframes) {
+		/* Readers of /proc/kcore must be out of pages that the host takes. */
+		page_offline_begin();
+		balloon_set_offline(ext, *nr_superframes);
+		page_offline_end();
+	}
 	put_online_mems();
-
-	/* Readers of /proc/kcore must be out of pages that the host takes. */
-	page_offline_begin();
-	balloon_set_offline(ext, *nr_superframes);
-	page_offline_end();
 	return tried;
 }
 
@@ -459,53 +468,76 @@ static void count_free(struct zone *zone, unsigned long *whole, unsigned long *r
 	}
 }
 
-/* One batch of a zone. Returns whether there is more to do. */
-static bool mend_zone(struct zone *zone, struct balloon_zone *bz)
+/*
+ * One batch of a zone, unless the slice is over before one is found. What becomes of
+ * it is the zone's @owed: 0 is the end.
+ */
+static void mend_zone(struct balloon *b, struct zone *zone, struct balloon_zone *bz)
 {
-	unsigned long before, after, rest, owed = READ_ONCE(bz->owed);
-	unsigned int nr, isolated, i, gained;
+	unsigned long before, after, rest, gained = 0;
+	unsigned int nr, isolated, i;
 	struct victim v[BATCH];
 
 	count_free(zone, &before, &rest);
 	/* Nothing is gained where whole blocks have to take what is moved. */
-	nr = min3((unsigned long)budget(zone), rest / SUPERFRAME_PAGES, owed);
+	nr = min3((unsigned long)evacuate_budget(zone), rest / SUPERFRAME_PAGES,
+		  READ_ONCE(bz->owed));
 	if (nr) {
-		nr = find(zone, bz, v, nr, 0);
-		if (!nr && !exhausted(bz, true))
-			return true;
+		nr = find_victims(b, zone, bz, v, nr, 0);
+		if (!nr && !evacuate_exhausted(bz, true))
+			return;
 	}
-	isolated = isolate(v, nr);
+	isolated = isolate_victims(v, nr);
 	for (i = 0; i < isolated; i++)
-		move_out(&v[i], true);
+		evacuate_block(&v[i], true);
 	/* What was moved is free when no CPU has it on a list of its own. */
 	if (isolated)
 		drain_all_pages(zone);
 	for (i = 0; i < isolated; i++)
-		end_isolation(&v[i]);
+		unisolate_victim(&v[i]);
 
-	count_free(zone, &after, &rest);
-	gained = (after - min(after, before)) / SUPERFRAME_PAGES;
-	/* Others allocate, too: a batch without gain is the end, so that it has one. */
+	if (nr) {
+		count_free(zone, &after, &rest);
+		gained = (after - min(after, before)) / SUPERFRAME_PAGES;
+		trace_balloon_mend(zone_to_nid(zone), nr, gained);
+	}
+	/*
+	 * Others allocate, too: a batch without gain is the end, so that it has one,
+	 * and so is the last block.
+	 */
+	if (evacuate_exhausted(bz, true))
+		gained = 0;
 	spin_lock_irq(&bz->lock);
 	bz->owed = gained ? bz->owed - min(bz->owed, gained) : 0;
-	owed = bz->owed;
 	spin_unlock_irq(&bz->lock);
-	if (nr)
-		trace_balloon_mend(zone_to_nid(zone), nr, gained);
-	return owed;
+}
+
+/* Returns whether there is more to do in the zone. */
+static bool mend_zone_on(struct balloon *b, struct zone *zone, struct balloon_zone *bz)
+{
+	/* It goes on where it was, over slices and passes. */
+	if (!bz->mending)
+		evacuate_rewind(bz, true);
+	mend_zone(b, zone, bz);
+	if (READ_ONCE(bz->owed))
+		return true;
+	evacuate_rewind(bz, false);
+	return false;
 }
 
 /**
  * balloon_mend - make whole blocks free in place of those that the balloon took
+ * @b: the balloon
  *
- * One batch. At most as many blocks as the balloon has taken since, and only
- * while free memory in other blocks that are in use in part has room for what
- * is moved. What is not gained is forgotten.
+ * One batch of each zone. At most as many blocks as the balloon has taken since,
+ * and only while free memory in other blocks that are in use in part has room for
+ * what is moved. What is not gained in one look at a zone's blocks, at each cost, is
+ * forgotten.
  *
  * Context: the worker, when targets are met; may sleep and allocate.
- * Return: whether there is more to do.
+ * Return: whether there is more to do, now or, where the slice is over, later.
  */
-bool balloon_mend(void)
+bool balloon_mend(struct balloon *b)
 {
 	struct balloon_node *bn;
 	bool more = false;
@@ -514,14 +546,19 @@ bool balloon_mend(void)
 
 	if (pageblock_order > SUPERFRAME_ORDER)
 		return false;
-	get_online_mems();
-	for (nid = 0; (bn = balloon_node_from(&nid)) && !more; nid++) {
-		for (z = MAX_NR_ZONES - 1; z >= 0 && !more; z--) {
+	for_each_balloon_node(bn, nid) {
+		for (z = MAX_NR_ZONES - 1; z >= 0; z--) {
+			if (!READ_ONCE(bn->zones[z].owed))
+				continue;
+			if (balloon_slice_over(b))
+				return true;
 			zone = &NODE_DATA(nid)->node_zones[z];
-			if (managed_zone(zone) && READ_ONCE(bn->zones[z].owed))
-				more = mend_zone(zone, &bn->zones[z]);
+			/* What is scanned stays there. */
+			get_online_mems();
+			if (managed_zone(zone))
+				more |= mend_zone_on(b, zone, &bn->zones[z]);
+			put_online_mems();
 		}
 	}
-	put_online_mems();
 	return more;
 }

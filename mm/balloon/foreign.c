@@ -14,7 +14,7 @@
 
 #include "internal.h"
 
-static void lend(struct page *page)
+static void foreign_lend_page(struct page *page)
 {
 	struct balloon_zone *bz = balloon_page_bz(page);
 	unsigned long flags;
@@ -35,12 +35,15 @@ static void lend(struct page *page)
 	__ClearPageOffline(page);
 }
 
-static void reclaim_lent(struct balloon *b, struct page *page)
+static void foreign_reclaim_page(struct balloon *b, struct page *page)
 {
 	struct balloon_zone *bz = balloon_page_bz(page);
 	unsigned long flags;
 
+	/* Readers of /proc/kcore must be out of it. */
+	page_offline_begin();
 	__SetPageOffline(page);
+	page_offline_end();
 	spin_lock_irqsave(&bz->lock, flags);
 	bz->nr_foreign--;
 	bz->nr_partial++;
@@ -50,16 +53,26 @@ static void reclaim_lent(struct balloon *b, struct page *page)
 	balloon_requeue_page(b, page);
 }
 
+/*
+ * Who stops it is to find nothing lent of what it takes back. One that is not registered
+ * has no worker, and so is stopped: a test's.
+ */
+static bool foreign_may_lend(struct balloon *b)
+{
+	return !b->suspended && !(READ_ONCE(b->stopped) && b == balloon_current());
+}
+
 /* Base pages of partial blocks. Returns how many. */
-static unsigned int lend_pages(int nid, struct page **pages, unsigned int nr)
+static unsigned int foreign_lend_pages(struct balloon *b, int nid, struct page **pages,
+				       unsigned int nr)
 {
 	struct balloon_extent ext;
 	unsigned int n = 0;
 
 	mutex_lock(&balloon_host_lock);
-	while (n < nr && balloon_dequeue_pages(nid, &ext, 1)) {
+	while (n < nr && foreign_may_lend(b) && balloon_dequeue_pages(nid, &ext, 1)) {
 		pages[n] = pfn_to_page(ext.pfn);
-		lend(pages[n++]);
+		foreign_lend_page(pages[n++]);
 	}
 	mutex_unlock(&balloon_host_lock);
 	return n;
@@ -67,7 +80,7 @@ static unsigned int lend_pages(int nid, struct page **pages, unsigned int nr)
 
 /**
  * balloon_lend - borrow ballooned pages to map foreign memory
- * @b: the balloon
+ * @b: the balloon; nothing is lent while it is suspended
  * @pages: where to store them
  * @nr: how many are wanted
  *
@@ -83,11 +96,11 @@ int balloon_lend(struct balloon *b, struct page **pages, unsigned int nr)
 	int nid;
 
 	for_each_online_node(nid)
-		n += lend_pages(nid, pages + n, nr - n);
+		n += foreign_lend_pages(b, nid, pages + n, nr - n);
 	for_each_online_node(nid) {
 		/* Others may take what was split. Splitting allocates: not under the mutex. */
-		while (n < nr && balloon_split_superframe(nid))
-			n += lend_pages(nid, pages + n, nr - n);
+		while (n < nr && foreign_may_lend(b) && balloon_split_superframe(nid))
+			n += foreign_lend_pages(b, nid, pages + n, nr - n);
 	}
 	return n;
 }
@@ -114,7 +127,7 @@ void balloon_reclaim_lent(struct balloon *b, struct page **pages, unsigned int n
 			pr_warn_ratelimited("%s: page 0x%lx stays lent\n", b->name,
 					    page_to_pfn(pages[i]));
 		else
-			reclaim_lent(b, pages[i]);
+			foreign_reclaim_page(b, pages[i]);
 	}
 	/* They may be more than the target now. */
 	balloon_kick(b);

@@ -12,8 +12,6 @@
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
-#include <linux/pagemap.h>
-#include <linux/sort.h>
 
 #include "../internal.h"
 #include "internal.h"
@@ -34,44 +32,26 @@ static bool may_gather(struct balloon *b, struct balloon_zone *bz)
 static bool gather_zone(struct balloon *b, struct balloon_zone *bz)
 {
 	struct balloon_extent *out = b->ext, *in = b->ext + SUPERFRAME_PAGES;
-	unsigned int nr, holes, given = 0, taken = 0, i;
+	unsigned int nr, holes, given = 0, taken = 0;
 
 	BUILD_BUG_ON(2 * SUPERFRAME_PAGES > BALLOON_BATCH_PAGES);
 	nr = balloon_dequeue_emptiest(bz, out);
 	if (!nr)
 		return false;
 	holes = balloon_take_holes(pfn_to_page(out->pfn), in, nr);
-	/* As backends are promised; which hole is for which page does not matter. */
-	sort(in, holes, sizeof(*in), balloon_cmp_pfn, NULL);
-
-	mutex_lock(&balloon_host_lock);
-	if (holes && !b->suspended) {
-		/* While both are in the balloon, one of them is nobody's credit. */
-		balloon_reserve(holes);
-		given = balloon_host_exchange(b, in, out, holes, &taken);
-		for (i = 0; i < given; i++)
-			balloon_page_arrives_unlocked(b, pfn_to_page(in[i].pfn));
-		for (i = 0; i < taken; i++) {
-			balloon_page_leaves(b, pfn_to_page(out[i].pfn));
-			put_page(pfn_to_page(out[i].pfn));
-			balloon_count_migrated(&out[i], &in[i]);
-		}
-		balloon_unreserve(holes - taken);
+	/* Which hole is for which page does not matter. */
+	if (holes) {
+		mutex_lock(&balloon_host_lock);
+		given = balloon_swap(b, in, out, holes, &taken);
+		mutex_unlock(&balloon_host_lock);
 	}
-	mutex_unlock(&balloon_host_lock);
-
-	for (i = given; i < holes; i++)
-		balloon_put_page(pfn_to_page(in[i].pfn));
-	for (i = taken; i < nr; i++)
-		balloon_requeue_page(b, pfn_to_page(out[i].pfn));
-	/* The host has too many: the worker asks them back. */
-	if (taken < given)
-		balloon_kick_later(b);
+	/* There was no place for the others. */
+	balloon_settle(b, out + holes, nr - holes, 0);
 	return taken && taken == given;
 }
 
 /* The lists of a zone go with its last memory. */
-static void drain(struct zone *zone)
+static void gather_drain_zone(struct zone *zone)
 {
 	get_online_mems();
 	if (populated_zone(zone))
@@ -96,35 +76,34 @@ void balloon_gather_later(struct balloon *b, struct balloon_zone *bz)
 /**
  * balloon_gather - put partial blocks together that compaction has left
  * @b: the balloon
- * @generation: of the targets that the worker is at; it ends when that is stale
  *
  * Those of all zones where compaction is at rest. For others, and for what is
  * left undone, the worker comes again.
  *
  * Context: the worker; may sleep and allocate.
  */
-void balloon_gather(struct balloon *b, int generation)
+void balloon_gather(struct balloon *b)
 {
 	struct balloon_node *bn;
 	int nid, z;
 
-	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
+	for_each_balloon_node(bn, nid) {
 		for (z = 0; z < MAX_NR_ZONES; z++) {
 			struct balloon_zone *bz = &bn->zones[z];
 
 			if (!READ_ONCE(bz->scattered))
 				continue;
-			if (!may_gather(b, bz) || balloon_stale(b, generation)) {
+			if (!may_gather(b, bz) || balloon_slice_over(b)) {
 				balloon_kick_later(b);
 				continue;
 			}
 			/* Before it is looked at: what is scattered anew is not missed. */
 			WRITE_ONCE(bz->scattered, false);
 			/* What compaction has freed is a hole once it is off the CPUs' lists. */
-			drain(&NODE_DATA(nid)->node_zones[z]);
+			gather_drain_zone(&NODE_DATA(nid)->node_zones[z]);
 			while (gather_zone(b, bz)) {
 				cond_resched();
-				if (balloon_stale(b, generation)) {
+				if (balloon_slice_over(b)) {
 					WRITE_ONCE(bz->scattered, true);
 					balloon_kick_later(b);
 					return;

@@ -4,48 +4,53 @@
  */
 #define pr_fmt(fmt) "balloon: " fmt
 
+#include <linux/cpuhotplug.h>
 #include <linux/init.h>
 #include <linux/memory.h>
+#include <linux/mutex.h>
+#include <linux/topology.h>
 
 #include "internal.h"
 #include "vacate.h"
 
-/* Prepare for every node that is online. */
-static int update_nodes(void)
-{
-	int nid;
+/* Memory and CPUs bring nodes, at the same time if they like. */
+static DEFINE_MUTEX(nodes_mutex);
 
-	for_each_online_node(nid) {
-		if (!balloon_node_add(nid))
-			return -ENOMEM;
-		balloon_sysfs_add_node(nid);
-	}
-	return balloon_rings_update();
+/* Prepare for every node that is online. */
+static int balloon_update_nodes(void)
+{
+	int nid, err;
+
+	mutex_lock(&nodes_mutex);
+	err = balloon_nodes_add();
+	if (!err)
+		err = balloon_rings_update();
+	for_each_online_node(nid)
+		if (balloon_nodes[nid])
+			balloon_sysfs_add_node(nid);
+	mutex_unlock(&nodes_mutex);
+	return err;
 }
 
-/**
- * balloon_nodes_early - know the nodes if the first balloon comes before initcalls
- *
- * Their folders in sysfs follow when there are folders. The frames of Xen's grant
- * table are mapped at ballooned pages, on some machines in an early_initcall().
- *
- * Context: may sleep and allocate.
- * Return: 0 or -ENOMEM.
- */
-int balloon_nodes_early(void)
+/* A node without memory comes with its first CPU. No CPU is kept off for our sake. */
+static int balloon_cpu_online(unsigned int cpu)
 {
-	int nid;
+	int nid = cpu_to_node(cpu);
 
-	if (READ_ONCE(balloon_nodes[first_online_node]))
+	if (!READ_ONCE(balloon_nodes[nid])) {
+		if (balloon_update_nodes())
+			pr_warn("no memory to follow a change of nodes\n");
 		return 0;
-	for_each_online_node(nid)
-		if (!balloon_node_add(nid))
-			return -ENOMEM;
-	return balloon_rings_update();
+	}
+	/* It may have been here before, and its folder gone with its device. */
+	mutex_lock(&nodes_mutex);
+	balloon_sysfs_add_node(nid);
+	mutex_unlock(&nodes_mutex);
+	return 0;
 }
 
 /* Called under mem_hotplug_lock: one at a time. */
-static int memory_callback(struct notifier_block *nb, unsigned long action, void *arg)
+static int balloon_memory_callback(struct notifier_block *nb, unsigned long action, void *arg)
 {
 	const struct memory_notify *mn = arg;
 	int nid = mn->status_change_nid;
@@ -57,7 +62,7 @@ static int memory_callback(struct notifier_block *nb, unsigned long action, void
 			return notifier_from_errno(-ENOMEM);
 		return NOTIFY_OK;
 	case MEM_CANCEL_OFFLINE:
-		balloon_coalesce_later();
+		balloon_kick_current_later();
 		return NOTIFY_OK;
 	case MEM_ONLINE:
 	case MEM_OFFLINE:
@@ -67,24 +72,26 @@ static int memory_callback(struct notifier_block *nb, unsigned long action, void
 	}
 
 	/* Only the first memory of a node, and its last, change the rings. */
-	if (nid != NUMA_NO_NODE && update_nodes())
+	if (nid != NUMA_NO_NODE && balloon_update_nodes())
 		pr_warn("no memory to follow a change of nodes\n");
 	/* What was wanted on behalf of a node ends with it. */
 	if (nid != NUMA_NO_NODE && action == MEM_OFFLINE && balloon_nodes[nid])
 		WRITE_ONCE(balloon_nodes[nid]->target, BALLOON_TARGET_AUTO);
-	balloon_set_baseline();
 	balloon_replan();
 	return NOTIFY_OK;
 }
 
 static int __init balloon_nodes_init(void)
 {
-	int err = update_nodes();
+	int err = balloon_update_nodes();
 
 	if (err)
 		return err;
-	hotplug_memory_notifier(memory_callback, DEFAULT_CALLBACK_PRI);
-	return 0;
+	hotplug_memory_notifier(balloon_memory_callback, DEFAULT_CALLBACK_PRI);
+	/* CPUs that are online have their nodes online. */
+	err = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "mm/balloon:online",
+					balloon_cpu_online, NULL);
+	return err < 0 ? err : 0;
 }
 
 /* The nodes' devices are there before any initcall of this kind. */

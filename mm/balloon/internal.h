@@ -3,8 +3,10 @@
  * NUMA-aware memory ballooning: what the files of mm/balloon/ share.
  *
  * Locks, outermost first:
- *   balloon_host_lock (mutex)	one host conversation at a time, and the pages
- *				held on behalf of each origin. Only try-locked
+ *   mem_hotplug_lock		the mm's: notifiers run under it, and scans hold it for
+ *				reading, so that memory stays.
+ *   balloon_mutex (host.c)	which balloon is registered.
+ *   balloon_host_lock (mutex)	one host conversation at a time. Only try-locked
  *				in migration and in the page allocator, until
  *				the OOM killer is the alternative.
  *   page lock			of a base page that is put on or taken off a map.
@@ -13,6 +15,8 @@
  *				Nothing is allocated and no host is called
  *				under it.
  *   xa_lock of the blocks	stores into the xarray.
+ *   goal_lock (host.c)		the target, and what was given back beyond it; irq-safe,
+ *				nothing is taken under it.
  * zone->lock is taken alone.
  */
 #ifndef _MM_BALLOON_INTERNAL_H
@@ -27,6 +31,8 @@
 #include <linux/nodemask.h>
 #include <linux/spinlock.h>
 
+struct movable_operations;
+
 #define SUPERFRAME_ORDER	BALLOON_SUPERFRAME_ORDER
 #define SUPERFRAME_PAGES	BALLOON_SUPERFRAME_PAGES
 
@@ -35,9 +41,6 @@
  * somebody waits for balloon_host_lock in order to reclaim: without reclaim.
  */
 #define OWNER_GFP		((GFP_HIGHUSER_MOVABLE & ~__GFP_RECLAIM) | __GFP_NOWARN)
-
-/* The origin of pages that were not inflated on behalf of a node's target. */
-#define BALLOON_NO_ORIGIN	NUMA_NO_NODE
 
 /*
  * Extents of one host conversation: 256M of superframes, or 4M of base pages,
@@ -91,10 +94,12 @@ struct balloon_block {
  *	host and on no list
  * @partial_away: those of @nr_partial that are on no block's map
  * @accounted: pages by which the zone's managed pages were lowered
- * @baseline: managed pages + @accounted, which ballooning does not change
  * @stuck_since: when, in jiffies, BALLOON_STUCK_BUCKET got its first block
  * @evacuate_pfn: where evacuation goes on; the worker's, not under @lock
  * @evacuate_level: and how much a block may cost there
+ * @mending: they are mending's, not inflation's
+ * @least_managed: the fewest managed pages since watermarks were last computed for
+ *	the worker; see balloon_watermarks_update()
  * @owed: whole blocks that the balloon took from the guest since it last made
  *	some whole for it; see balloon_mend()
  * @compacted: when, in jiffies, compaction last moved pages of partial blocks;
@@ -111,10 +116,11 @@ struct balloon_zone {
 	unsigned long superframes_away;
 	unsigned long partial_away;
 	unsigned long accounted;
-	unsigned long baseline;
 	unsigned long stuck_since;
 	unsigned long evacuate_pfn;
 	unsigned int evacuate_level;
+	bool mending;
+	unsigned long least_managed;
 	unsigned long owed;
 	unsigned long compacted;
 	bool scattered;
@@ -132,6 +138,7 @@ enum balloon_stat {
 	BALLOON_STAT_MIGRATE,
 	BALLOON_COALESCE,
 	BALLOON_SPLIT,
+	BALLOON_LOST,
 	NR_BALLOON_STATS
 };
 
@@ -162,9 +169,11 @@ struct balloon_rings {
  * @legacy: base pages in balloons that keep their own lists, see legacy.c
  * @rings: nodes around it; replaced under RCU when memory comes or goes
  * @target: base pages wanted on behalf of this node, or BALLOON_TARGET_AUTO
- * @held: held[n]: base pages that node n gave on behalf of this one, NULL
- *	before its first target. Protected by the balloon's mutex.
+ * @remote: base pages that lie here on behalf of other nodes' targets, as far as
+ *	the worker knows; for the counters
  * @exchange_after: when, in jiffies, it may be exchanged for again
+ * @exchanged: when, in jiffies, an allocation last had an exchange made for it; 0:
+ *	never
  */
 struct balloon_node {
 	int nid;
@@ -173,120 +182,55 @@ struct balloon_node {
 	atomic_long_t legacy;
 	struct balloon_rings __rcu *rings;
 	unsigned long target;
-	unsigned long *held;
+	unsigned long remote;
 	unsigned long exchange_after;
+	unsigned long exchanged;
 };
 
 /**
  * struct balloon_share - a node's memory, as policies compare it
- * @nid: the node
  * @free: its free base pages
  * @present: its present base pages
- * @limit: base pages that it can give or take back
+ * @room: base pages that it can give or take back
+ * @get: balloon_level()'s answer: how many of them it is to give or take back
  */
 struct balloon_share {
-	int nid;
 	unsigned long free;
 	unsigned long present;
-	unsigned long limit;
+	unsigned long room;
+	unsigned long get;
 };
 
 enum balloon_policy { BALLOON_BALANCE, BALLOON_LOCAL, NR_BALLOON_POLICIES };
 
-/* core.c */
-extern struct mutex balloon_host_lock;
-extern bool balloon_superframe_targets;
-extern bool balloon_hold;
-extern nodemask_t balloon_origins;
-extern atomic_long_t balloon_retries;
-struct balloon *balloon_current(void);
-void balloon_kick(struct balloon *b);
-void balloon_kick_later(struct balloon *b);
-void balloon_replan(void);
-bool balloon_stale(struct balloon *b, int generation);
-unsigned long balloon_goal(struct balloon *b);
-unsigned long balloon_host_target(void);
-void balloon_stay_below(struct balloon *b);
-unsigned int balloon_host_inflate(struct balloon *b,
-				  const struct balloon_extent *ext, unsigned int nr);
-unsigned int balloon_host_deflate(struct balloon *b,
-				  const struct balloon_extent *ext, unsigned int nr);
-unsigned int balloon_host_deflate_nowait(struct balloon *b,
-					 const struct balloon_extent *ext, unsigned int nr);
-bool balloon_has_surplus(struct balloon *b);
-unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_extent *give,
-				   const struct balloon_extent *take, unsigned int nr,
-				   unsigned int *taken);
-void balloon_settle(struct balloon *b, const struct balloon_extent *ext,
-		    unsigned int nr, unsigned int done);
-unsigned int balloon_take_back(struct balloon *b, const struct balloon_extent *ext,
-			       unsigned int nr);
-unsigned int balloon_exchange_superframe(struct balloon *b, const struct balloon_extent *give,
-					 const struct balloon_extent *take);
-void balloon_set_hold(bool hold);
-void balloon_host_update(struct balloon *b, bool busy);
+/*
+ * Four floors: a file uses its own floor and those below it, and files of one floor
+ * form no circle. scripts/floors.py (part of 'make lint') has the list.
+ *
+ * Floor 1: what is held. Pages, queues, counters; no target, no host.
+ */
 
-/* search.c */
-int balloon_cmp_pfn(const void *a, const void *b);
-unsigned long balloon_inflate_around(struct balloon *b, int origin, int owner,
-				     unsigned long want, int generation);
-unsigned long balloon_deflate_around(struct balloon *b, int origin, int owner,
-				     unsigned long want, int generation);
-int balloon_hungry_origin(struct balloon *b, unsigned long want, unsigned long *quota);
-void balloon_keep_surplus(unsigned long pages);
-void balloon_move_claim(int from, int to, unsigned long pages);
-int balloon_next_origin(bool inflate, unsigned long want, unsigned long *quota);
-unsigned long balloon_held(struct balloon_node *origin);
-unsigned long balloon_unclaimed(int nid);
-void balloon_settle_claims(void);
-void balloon_adopt(struct balloon_node *origin, unsigned long want);
-
-/* policy.c */
-extern enum balloon_policy balloon_policy;
-int balloon_pick(const struct balloon_share *share, unsigned int nr, bool inflate);
-unsigned long balloon_quota(const struct balloon_share *share, unsigned int nr,
-			    unsigned int pick, unsigned long want, bool inflate);
-void balloon_scale_targets(unsigned long *target, unsigned int nr,
-			   unsigned long total);
-
-/* ring.c */
-struct balloon_rings *balloon_rings_build(int nid, const unsigned long *nodes, unsigned int nr,
-					  int (*distance)(int from, int to));
-unsigned int balloon_ring_end(const struct balloon_rings *rings, unsigned int first);
-unsigned int balloon_rings_print(const struct balloon_rings *rings, char *buf, size_t size);
-int balloon_rings_update(void);
-
-/* A node alone in its ring, "65535: 1023\n", is what takes most room for each. */
-#define BALLOON_RINGS_TEXT	12
-
-/* node.c */
+/* node.c: queues per zone, counts per node */
 extern struct balloon_node *balloon_nodes[MAX_NUMNODES];
 struct balloon_node *balloon_node_add(int nid);
-int balloon_nodes_early(void);
+int balloon_nodes_add(void);
 struct balloon_zone *balloon_page_bz(const struct page *page);
 unsigned long balloon_total(void);
+unsigned long balloon_total_partial(void);
 long balloon_kept(void);
 unsigned long balloon_reserve_credit(unsigned long goal, unsigned long want,
 				     unsigned long unit);
 void balloon_reserve(unsigned long pages);
 void balloon_unreserve(unsigned long pages);
-unsigned long balloon_total_partial(void);
 void balloon_account(struct balloon *b, struct balloon_zone *bz,
 		     struct page *page, long pages);
-void balloon_set_baseline(void);
-unsigned long balloon_node_free(int nid);
+void balloon_account_lost(struct balloon *b, struct balloon_zone *bz,
+			  struct page *page, unsigned long pages);
 
 static inline void balloon_stat_add(int nid, enum balloon_stat item, long n)
 {
 	if (balloon_nodes[nid])
 		atomic_long_add(n, &balloon_nodes[nid]->stats[item]);
-}
-
-/* Pages that can't be migrated have no business in a zone of movable ones. */
-static inline bool balloon_may_take(struct zone *zone)
-{
-	return managed_zone(zone) &&
-	       (IS_ENABLED(CONFIG_BALLOON_COMPACTION) || zone_idx(zone) != ZONE_MOVABLE);
 }
 
 /* The first node from @nid on that is known here, which @nid becomes, or NULL. */
@@ -301,31 +245,18 @@ static inline struct balloon_node *balloon_node_from(int *nid)
 	return NULL;
 }
 
-/* superframe.c */
-unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
-				      unsigned int nr);
-bool balloon_take_superframe_nowait(int nid, struct balloon_extent *ext);
-bool balloon_take_superframe_outside(int nid, struct balloon_extent *ext, unsigned long start,
-				     unsigned long end);
-void balloon_set_offline(const struct balloon_extent *ext, unsigned int nr);
-void balloon_put_superframe(struct page *head);
-void balloon_queue_superframe(struct balloon *b, struct page *head);
-unsigned int balloon_dequeue_zone_superframes(struct balloon_zone *bz,
-					      struct balloon_extent *ext, unsigned int nr);
-unsigned int balloon_dequeue_superframes(int nid, struct balloon_extent *ext,
-					 unsigned int nr);
-void balloon_requeue_superframe(struct page *head);
-void balloon_free_superframe(struct balloon *b, struct page *head);
-bool balloon_split_superframe(int nid);
-bool balloon_break_superframe(struct page *head);
-bool balloon_dequeue_superframe(struct page *head);
-bool balloon_coalesce(struct balloon *b, struct balloon_zone *bz,
-		      unsigned long index);
+#define for_each_balloon_node(bn, nid) \
+	for ((nid) = 0; ((bn) = balloon_node_from(&(nid))); (nid)++)
 
-/* block.c */
+/* block.c: partial blocks, and which of their base pages are ballooned */
 static inline unsigned int balloon_bucket(unsigned int nr)
 {
 	return nr * BALLOON_FULL_BUCKET / SUPERFRAME_PAGES;
+}
+
+static inline unsigned long balloon_block_index(const struct page *page)
+{
+	return page_to_pfn(page) >> SUPERFRAME_ORDER;
 }
 
 bool balloon_block_reserving(void);
@@ -333,55 +264,354 @@ int balloon_block_reserve(struct page *page, gfp_t gfp);
 void balloon_block_cancel(struct page *page);
 void balloon_block_fill(struct page *head);
 struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index);
+unsigned int balloon_block_pages(struct page *page);
+unsigned int balloon_fullest_blocks(struct balloon_zone *bz, unsigned long *index,
+				    unsigned int nr);
+void balloon_block_stuck(struct balloon_zone *bz, unsigned long index);
+void balloon_set_mops(const struct movable_operations *mops);
 void balloon_page_adopt(struct page *page);
 void balloon_page_disown(struct page *page);
 void balloon_page_set_movable(struct page *page);
 void balloon_page_clear_movable(struct page *page);
 bool balloon_page_arrives(struct balloon *b, struct page *page);
-void balloon_page_arrives_unlocked(struct balloon *b, struct page *page);
-void balloon_queue_page(struct balloon *b, struct page *page);
-void balloon_requeue_page(struct balloon *b, struct page *page);
-void balloon_coalesce_full(struct balloon *b);
+bool balloon_page_returns(struct page *page);
+void balloon_page_leaves(struct balloon *b, struct page *page);
+void balloon_free_page(struct balloon *b, struct page *page);
+bool balloon_page_isolate(struct page *page);
+bool balloon_page_putback(struct page *page);
 unsigned int balloon_dequeue_zone_pages(struct balloon_zone *bz,
 					struct balloon_extent *ext, unsigned int nr);
 unsigned int balloon_dequeue_pages(int nid, struct balloon_extent *ext,
 				   unsigned int nr);
-void balloon_page_leaves(struct balloon *b, struct page *page);
-void balloon_free_page(struct balloon *b, struct page *page);
-bool balloon_page_isolate(struct page *page);
-void balloon_page_putback(struct page *page);
-void balloon_coalesce_later(void);
-unsigned int balloon_take_pages(int nid, struct balloon_extent *ext,
-				unsigned int nr, bool reclaim);
+unsigned int balloon_dequeue_emptiest(struct balloon_zone *bz, struct balloon_extent *ext);
+
+/* take.c: free memory of the guest, taken beside the allocator, and put back */
+unsigned long balloon_zone_spare(struct zone *zone);
+unsigned long balloon_node_spare(int nid);
+unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
+				      unsigned int nr);
+bool balloon_take_superframe_nowait(int nid, struct balloon_extent *ext);
+bool balloon_take_superframe_outside(int nid, struct balloon_extent *ext, unsigned long start,
+				     unsigned long end);
+bool balloon_take_superframe_at(struct zone *zone, unsigned long pfn, struct balloon_extent *ext);
+unsigned int balloon_take_pages(int nid, struct balloon_extent *ext, unsigned int nr);
 unsigned int balloon_take_rest(struct zone *zone, unsigned long pfn,
 			       struct balloon_extent *ext);
-unsigned int balloon_block_pages(struct page *page);
 struct page *balloon_take_hole(struct page *src, bool fuller);
 unsigned int balloon_take_holes(struct page *src, struct balloon_extent *ext, unsigned int nr);
-unsigned int balloon_dequeue_emptiest(struct balloon_zone *bz, struct balloon_extent *ext);
+void balloon_set_offline(const struct balloon_extent *ext, unsigned int nr);
+void balloon_put_superframe(struct page *head);
 void balloon_put_page(struct page *page);
+
+/* Are pages written to on their way back to the free lists? Not for who may not wait. */
+static inline bool balloon_put_touches(void)
+{
+	return want_init_on_free() || page_poisoning_enabled_static();
+}
+
+/* Pages that can't be migrated have no business in a zone of movable ones. */
+static inline bool balloon_may_take(struct zone *zone)
+{
+	return managed_zone(zone) &&
+	       (IS_ENABLED(CONFIG_BALLOON_COMPACTION) || zone_idx(zone) != ZONE_MOVABLE);
+}
+
+/* superframe.c: queues of whole superframes */
+void balloon_queue_superframe(struct balloon *b, struct page *head);
+void balloon_requeue_superframe(struct page *head);
+void balloon_free_superframe(struct balloon *b, struct page *head);
+unsigned int balloon_dequeue_zone_superframes(struct balloon_zone *bz,
+					      struct balloon_extent *ext, unsigned int nr);
+unsigned int balloon_dequeue_superframes(int nid, struct balloon_extent *ext,
+					 unsigned int nr);
+bool balloon_dequeue_superframe(struct page *head);
+void balloon_not_owed(struct page *page, unsigned int nr);
+
+/* coalesce.c: blocks that fill up become superframes, superframes are split */
+bool balloon_coalesce(struct balloon *b, struct balloon_zone *bz, unsigned long index);
+bool balloon_coalesce_full(struct balloon *b);
+bool balloon_break_superframe(struct page *head);
+bool balloon_split_superframe(int nid);
+void balloon_queue_page(struct balloon *b, struct page *page);
+void balloon_requeue_page(struct balloon *b, struct page *page);
+
+/* lost.c: what a host kept for good */
+unsigned long balloon_write_off(struct balloon *b);
+
+/*
+ * Floor 2: what to do. Arithmetic on a snapshot; no page, no lock, no host.
+ */
+
+/* ring.c */
+struct balloon_rings *balloon_rings_build(int nid, const unsigned long *nodes, unsigned int nr,
+					  int (*distance)(int from, int to));
+unsigned int balloon_ring_end(const struct balloon_rings *rings, unsigned int first);
+unsigned int balloon_rings_print(const struct balloon_rings *rings, char *buf, size_t size);
+int balloon_rings_update(void);
+
+/* A node alone in its ring, "65535: 1023\n", is what takes most room for each. */
+#define BALLOON_RINGS_TEXT	12
+
+/* policy.c */
+extern enum balloon_policy balloon_policy;
+unsigned long balloon_level(struct balloon_share *share, unsigned int nr, unsigned long want,
+			    bool inflate);
+void balloon_scale_targets(unsigned long *target, unsigned int nr,
+			   unsigned long total);
+
+/**
+ * struct balloon_plan_node - one node in a plan
+ * @rings: the nodes around it, itself first; NULL where it is not to be planned for
+ * @target: base pages wanted on its behalf, or BALLOON_TARGET_AUTO
+ * @held: base pages that it holds, without lent ones
+ * @partial: those of @held that are in partial blocks
+ * @least: to so many of @held it can go down: where the host refuses, to all
+ * @grow: base pages that it could take as long as the balloon is to grow
+ * @move: base pages that it could take for a target in place of others'
+ * @shift: base pages that it could take of what nodes with targets let go
+ * @free: its free base pages, as the policy compares them
+ * @present: its present base pages
+ * @unclaimed: scratch: those of @held that no target has claimed yet
+ * @claimed: scratch: what it shall hold on behalf of targets
+ * @want: out: what it shall hold of what may move
+ * @remote: out: how much of @want is on behalf of other nodes' targets, or, under
+ *	policy local, of the node where the request arrived
+ * @origin: out: the last of these nodes
+ */
+struct balloon_plan_node {
+	const struct balloon_rings *rings;
+	unsigned long target;
+	unsigned long held;
+	unsigned long partial;
+	unsigned long least;
+	unsigned long grow;
+	unsigned long move;
+	unsigned long shift;
+	unsigned long free;
+	unsigned long present;
+	unsigned long unclaimed;
+	unsigned long claimed;
+	unsigned long want;
+	unsigned long remote;
+	int origin;
+};
+
+/**
+ * struct balloon_plan - what each node shall hold, and what that follows from
+ * @goal: base pages that may move and that all nodes are to hold together
+ * @policy: how `auto` nodes share the rest
+ * @origin: the node that policy local starts at
+ * @hungry: the node that is first in line when pages leave, or NUMA_NO_NODE
+ * @nr: length of @node, which is indexed by node numbers
+ * @node: the nodes
+ * @missing: out: how much of @goal has no place
+ * @extra: out: how much more than @goal is held by nodes that can't go down
+ * @targets: scratch, @nr of them
+ * @shares: scratch, @nr of them
+ * @index: scratch, @nr of them
+ */
+struct balloon_plan {
+	unsigned long goal;
+	enum balloon_policy policy;
+	int origin;
+	int hungry;
+	unsigned int nr;
+	struct balloon_plan_node *node;
+	unsigned long missing;
+	unsigned long extra;
+	unsigned long *targets;
+	struct balloon_share *shares;
+	unsigned short *index;
+};
+
+/* plan.c */
+int balloon_plan_alloc(struct balloon_plan *plan, unsigned int nr);
+void balloon_plan_free(struct balloon_plan *plan);
+void balloon_plan(struct balloon_plan *plan);
+
+/*
+ * Floor 3: the host. One conversation at a time.
+ */
+
+/* host.c */
+extern struct mutex balloon_host_lock;
+extern bool balloon_superframe_targets;
+extern bool balloon_hold;
+extern atomic_long_t balloon_retries;
+struct balloon *balloon_current(void);
+int balloon_host_attach(struct balloon *b, work_func_t worker);
+void balloon_host_detach(struct balloon *b);
+void balloon_kick(struct balloon *b);
+void balloon_kick_after(struct balloon *b, unsigned long delay);
+void balloon_kick_later(struct balloon *b);
+void balloon_kick_current_later(void);
+void balloon_plan_anew(struct balloon *b);
+void balloon_replan(void);
+void balloon_retarget(bool raised);
+void balloon_set_hold(bool hold);
+bool balloon_plan_changed(struct balloon *b);
+bool balloon_slice_over(struct balloon *b);
+unsigned long balloon_goal(struct balloon *b);
+unsigned long balloon_host_target(void);
+void balloon_stay_below(struct balloon *b);
+void balloon_raise_target(struct balloon *b, unsigned long pages);
+void balloon_host_wants(struct balloon *b, unsigned long pages);
+void balloon_stand_back(bool back);
+bool balloon_is_worker(void);
+bool balloon_has_surplus(struct balloon *b);
+unsigned int balloon_host_inflate(struct balloon *b,
+				  const struct balloon_extent *ext, unsigned int nr);
+unsigned int balloon_host_deflate(struct balloon *b,
+				  const struct balloon_extent *ext, unsigned int nr);
+unsigned int balloon_host_deflate_nowait(struct balloon *b,
+					 const struct balloon_extent *ext, unsigned int nr);
+unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_extent *give,
+				   const struct balloon_extent *take, unsigned int nr,
+				   unsigned int *taken);
+void balloon_host_update(struct balloon *b, bool busy);
+void balloon_settle(struct balloon *b, const struct balloon_extent *ext,
+		    unsigned int nr, unsigned int done);
+unsigned int balloon_give(struct balloon *b, struct balloon_extent *ext, unsigned int nr);
+unsigned long balloon_take_back(struct balloon *b, const struct balloon_extent *ext,
+				unsigned int nr, unsigned long reserved);
+unsigned int balloon_swap(struct balloon *b, struct balloon_extent *give,
+			  const struct balloon_extent *take, unsigned int nr,
+			  unsigned int *taken);
+void balloon_count_migrated(const struct balloon_extent *from, const struct balloon_extent *to);
+
+/* Why the balloon rests short of its target, or what it is at. */
+enum balloon_state {
+	BALLOON_SETTLED,
+	BALLOON_INFLATING,
+	BALLOON_DEFLATING,
+	BALLOON_WAIT_GUEST_MEMORY,
+	BALLOON_WAIT_PRESSURE,
+	BALLOON_WAIT_HOST,
+	BALLOON_WAIT_LIMIT,
+	BALLOON_WAIT_HELD,
+	NR_BALLOON_STATES
+};
+
+void balloon_set_state(struct balloon *b, enum balloon_state state);
+unsigned int balloon_print_state(char *buf, size_t size);
+
+/*
+ * Floor 4: who asks.
+ */
 
 /* evacuate.c */
 #ifdef CONFIG_COMPACTION
 void balloon_evacuate_anew(void);
-bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
-		      unsigned int *nr_superframes, unsigned int *nr_pages);
-void balloon_not_owed(struct page *page, unsigned int nr);
-bool balloon_mend(void);
+bool balloon_evacuate(struct balloon *b, int nid, unsigned long pages,
+		      struct balloon_extent *ext, unsigned int *nr_superframes,
+		      unsigned int *nr_pages);
+bool balloon_mend(struct balloon *b);
 #else
 static inline void balloon_evacuate_anew(void) { }
-static inline void balloon_not_owed(struct page *page, unsigned int nr) { }
-static inline bool balloon_evacuate(int nid, unsigned long pages, struct balloon_extent *ext,
-				    unsigned int *nr_superframes, unsigned int *nr_pages)
+static inline bool balloon_evacuate(struct balloon *b, int nid, unsigned long pages,
+				    struct balloon_extent *ext, unsigned int *nr_superframes,
+				    unsigned int *nr_pages)
 {
+	*nr_superframes = 0;
+	*nr_pages = 0;
 	return false;
 }
 
-static inline bool balloon_mend(void)
+static inline bool balloon_mend(struct balloon *b)
 {
 	return false;
 }
 #endif
+
+/* pressure.c: what inflation may reclaim, and the brake */
+enum balloon_reclaim_mode {
+	BALLOON_RECLAIM_NONE,
+	BALLOON_RECLAIM_CACHE,
+	BALLOON_RECLAIM_SWAP,
+	NR_BALLOON_RECLAIM_MODES
+};
+
+extern enum balloon_reclaim_mode balloon_reclaim_mode;
+void balloon_brake_release(void);
+unsigned long balloon_brake(bool *pressed);
+unsigned long balloon_reclaimable(int nid);
+unsigned long balloon_reclaim(int nid, unsigned long want);
+unsigned long balloon_boot_floor(void);
+bool balloon_watermarks_update(void);
+
+/* For so long after an exchange for an allocation, nothing comes home to its node. */
+#define BALLOON_HOME_PAUSE	(10 * HZ)
+
+/* pursue.c: one pass of the worker, batch by batch */
+enum balloon_pass_stage { PASS_SUPERFRAMES, PASS_PAGES, PASS_RECLAIM };
+
+/* How a slice ended. */
+enum balloon_pass_end {
+	/* Nothing is left to do. */
+	PASS_MET,
+	/* Nothing more can be done now. */
+	PASS_SHORT,
+	/* It goes on in some time, see @pause. */
+	PASS_PACED,
+	/* Others get their turn. */
+	PASS_CUT,
+	/* It is not what is wanted any more. */
+	PASS_CHANGED,
+};
+
+/**
+ * struct balloon_pass - what the worker is at
+ * @plan: what each node shall hold
+ * @stage: what may be taken for it
+ * @open: it is not over: the next slice goes on with it
+ * @fresh: it began with a new target, and not to try again
+ * @raised: a node's target was raised and is not met yet
+ * @booting: it takes but plainly free memory
+ * @moved: something was done that the host had to agree to, by reclaim apart
+ * @done: something was done since the plan was made
+ * @learned: something was learnt since then that the next plan will know
+ * @inflate_refused: the host takes nothing
+ * @deflate_refused: the host has refused to give something back
+ * @pressed: the guest misses what was reclaimed
+ * @all_moved: what was to move from node to node has done so
+ * @far_from_home: something may lie far away only until a pause is over
+ * @pause: until reclaim may go on, in jiffies
+ * @retry_at: when to try again, in jiffies; where the last pass ended short
+ * @retry: there is something to be tried again
+ * @next: the node that batches begin with
+ * @no_superframe: nodes that have no superframe left, not by evacuation either
+ * @no_page: nodes that have no free base page left
+ * @no_reclaim: nodes where reclaim brings nothing
+ * @kept: nodes behind which the host gives nothing back
+ */
+struct balloon_pass {
+	struct balloon_plan plan;
+	enum balloon_pass_stage stage;
+	bool open;
+	bool fresh;
+	bool raised;
+	bool booting;
+	bool moved;
+	bool done;
+	bool learned;
+	bool inflate_refused;
+	bool deflate_refused;
+	bool pressed;
+	bool all_moved;
+	bool far_from_home;
+	unsigned long pause;
+	unsigned long retry_at;
+	bool retry;
+	int next;
+	nodemask_t no_superframe;
+	nodemask_t no_page;
+	nodemask_t no_reclaim;
+	nodemask_t kept;
+};
+
+void balloon_pass_begin(struct balloon *b, bool fresh);
+enum balloon_pass_end balloon_pursue(struct balloon *b);
+unsigned long balloon_pass_missing(struct balloon *b);
 
 /* refill.c */
 enum balloon_refill_mode {
@@ -400,14 +630,13 @@ bool balloon_refill_switch(struct balloon *b);
 
 /* migrate.c */
 extern const struct movable_operations balloon_numa_mops;
-void balloon_count_migrated(const struct balloon_extent *from, const struct balloon_extent *to);
 
 /* gather.c */
 #ifdef CONFIG_BALLOON_COMPACTION
 void balloon_gather_later(struct balloon *b, struct balloon_zone *bz);
-void balloon_gather(struct balloon *b, int generation);
+void balloon_gather(struct balloon *b);
 #else
-static inline void balloon_gather(struct balloon *b, int generation) { }
+static inline void balloon_gather(struct balloon *b) { }
 #endif
 
 /* sysfs.c */

@@ -3,11 +3,15 @@
  * Per-zone queues and per-node accounting of ballooned pages.
  */
 #include <linux/export.h>
+#include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/vmstat.h>
 
 #include "internal.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/balloon.h>
 
 struct balloon_node *balloon_nodes[MAX_NUMNODES];
 
@@ -30,12 +34,14 @@ static atomic_long_t kept;
 struct balloon_node *balloon_node_add(int nid)
 {
 	struct balloon_node *bn = balloon_nodes[nid];
-	int z, i;
+	int z, i, home;
 
 	if (bn)
 		return bn;
 
-	bn = kzalloc_node(sizeof(*bn), GFP_KERNEL, nid);
+	/* A node that comes later may go again: nothing of ours is to keep its memory. */
+	home = system_state < SYSTEM_RUNNING ? nid : first_memory_node;
+	bn = kzalloc_node(sizeof(*bn), GFP_KERNEL, home);
 	if (!bn)
 		return NULL;
 
@@ -46,6 +52,7 @@ struct balloon_node *balloon_node_add(int nid)
 		struct balloon_zone *bz = &bn->zones[z];
 
 		spin_lock_init(&bz->lock);
+		bz->least_managed = ULONG_MAX;
 		INIT_LIST_HEAD(&bz->superframes);
 		for (i = 0; i < BALLOON_NR_BUCKETS; i++)
 			INIT_LIST_HEAD(&bz->buckets[i]);
@@ -53,6 +60,22 @@ struct balloon_node *balloon_node_add(int nid)
 	/* Pairs with the READ_ONCE() of balloon_node_from(). */
 	smp_store_release(&balloon_nodes[nid], bn);
 	return bn;
+}
+
+/**
+ * balloon_nodes_add - prepare for ballooning on all nodes that are online
+ *
+ * Context: may sleep and allocate; callers are serialised by the caller.
+ * Return: 0 or -ENOMEM.
+ */
+int balloon_nodes_add(void)
+{
+	int nid;
+
+	for_each_online_node(nid)
+		if (!balloon_node_add(nid))
+			return -ENOMEM;
+	return 0;
 }
 
 /**
@@ -126,7 +149,7 @@ long balloon_kept(void)
  * balloon_reserve_credit - reserve pages that the host allows to be taken back
  * @goal: base pages that are to stay in the balloon
  * @want: base pages wanted
- * @unit: reserve only multiples of it
+ * @unit: reserve only multiples of it, a power of 2
  *
  * To be called before pages are dequeued. What does not leave the balloon in the
  * end is to be passed to balloon_unreserve().
@@ -137,13 +160,16 @@ long balloon_kept(void)
 unsigned long balloon_reserve_credit(unsigned long goal, unsigned long want,
 				     unsigned long unit)
 {
-	long old = atomic_long_read(&kept), n;
+	long old = atomic_long_read(&kept);
+	unsigned long n;
 
 	do {
-		n = min_t(long, want, old - (long)goal);
-		if (n < (long)unit)
+		/* @goal is the host's, and may be beyond what a long holds. */
+		if (old <= 0 || (unsigned long)old <= goal)
 			return 0;
-		n = round_down(n, unit);
+		n = round_down(min(want, (unsigned long)old - goal), unit);
+		if (!n)
+			return 0;
 	} while (!atomic_long_try_cmpxchg(&kept, &old, old - n));
 	return n;
 }
@@ -178,13 +204,22 @@ void balloon_unreserve(unsigned long pages)
 unsigned long balloon_total_partial(void)
 {
 	unsigned long partial, sum = 0;
+	struct balloon_node *bn;
 	int nid;
 
-	for_each_online_node(nid) {
+	for_each_balloon_node(bn, nid) {
 		balloon_node_count(nid, NULL, &partial, NULL);
 		sum += partial;
 	}
 	return sum;
+}
+
+/* A zone's managed pages change by @pages. */
+static void account_managed(struct balloon_zone *bz, struct page *page, long pages)
+{
+	adjust_managed_page_count(page, pages);
+	if (pages < 0)
+		bz->least_managed = min(bz->least_managed, zone_managed_pages(page_zone(page)));
 }
 
 /**
@@ -209,45 +244,29 @@ void balloon_account(struct balloon *b, struct balloon_zone *bz,
 	if (b->flags & BALLOON_KEEP_MANAGED)
 		return;
 	bz->accounted += pages;
-	adjust_managed_page_count(page, -pages);
+	account_managed(bz, page, -pages);
 }
 
 /**
- * balloon_set_baseline - note what managed + accounted of every zone has to be
+ * balloon_account_lost - pages leave the balloon, but do not come back to the guest
+ * @b: the balloon
+ * @bz: their zone's queues, with @bz->lock held
+ * @page: one of the pages
+ * @pages: how many base pages
  *
- * While the balloon is empty, and after memory was hotplugged.
+ * They are not managed by the guest from now on, whatever the balloon's flags, and
+ * nobody has reserved them.
  */
-void balloon_set_baseline(void)
+void balloon_account_lost(struct balloon *b, struct balloon_zone *bz,
+			  struct page *page, unsigned long pages)
 {
-	struct balloon_node *bn;
-	int nid, z;
+	lockdep_assert_held(&bz->lock);
 
-	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
-		for (z = 0; z < MAX_NR_ZONES; z++) {
-			struct balloon_zone *bz = &bn->zones[z];
-			struct zone *zone = &NODE_DATA(nid)->node_zones[z];
-
-			spin_lock_irq(&bz->lock);
-			bz->baseline = zone_managed_pages(zone) + bz->accounted;
-			spin_unlock_irq(&bz->lock);
-		}
-	}
-}
-
-/**
- * balloon_node_free - free memory of a node
- * @nid: the node
- *
- * Return: free base pages, as vmstat sees them.
- */
-unsigned long balloon_node_free(int nid)
-{
-	struct zone *zones = NODE_DATA(nid)->node_zones;
-	unsigned long free = 0;
-	int z;
-
-	for (z = 0; z < MAX_NR_ZONES; z++)
-		if (populated_zone(&zones[z]))
-			free += zone_page_state(&zones[z], NR_FREE_PAGES);
-	return free;
+	mod_node_page_state(page_pgdat(page), NR_BALLOON_PAGES, -(long)pages);
+	atomic_long_sub(pages, &total);
+	balloon_reserve(pages);
+	if (b->flags & BALLOON_KEEP_MANAGED)
+		account_managed(bz, page, -(long)pages);
+	else
+		bz->accounted -= pages;
 }

@@ -6,7 +6,8 @@
  * What an allocation gets depends on what it may do:
  *
  *   any context, backend with deflate_nowait
- *	superframes, as far as the host's target allows (credit)
+ *	superframes, as far as the host's target allows (credit); where freeing
+ *	one writes to all of it, only if the context may sleep
  *   may wait (__GFP_DIRECT_RECLAIM) and does not reclaim itself (PF_MEMALLOC)
  *	credit from any backend, of base pages too, and exchange; waits a
  *	little for its turn to talk to the host
@@ -22,9 +23,8 @@
  *
  * Nothing is allocated here.
  *
- * The zone's watermarks and lowmem reserves are what they were before anything
- * was ballooned, and stay so: managed pages come and go, and what a full guest
- * keeps in reserve is never too little for one that is less than full.
+ * Watermarks and lowmem reserves are taken as they are: the worker sees to it
+ * that they suit a zone whose managed pages came or went, when it is at rest.
  * kswapd is not woken for a zone that a refill has brought above its low
  * watermark: that is decided where all zones have failed.
  */
@@ -51,9 +51,9 @@ enum balloon_refill_mode balloon_refill_mode = BALLOON_REFILL_CREDIT;
 #define REFILL_PAGES		16U
 
 /*
- * A node has plenty, and gives for others, while it is so many superframes and
- * this part of its memory above its high watermarks: far enough not to need a
- * refill itself a moment later.
+ * A node has plenty, and gives for others, while it can spare more than so many
+ * superframes and this part of its memory: far enough not to need a refill itself
+ * a moment later.
  */
 #define PLENTY_SUPERFRAMES	8UL
 #define PLENTY_PART		32
@@ -68,11 +68,15 @@ enum balloon_refill_mode balloon_refill_mode = BALLOON_REFILL_CREDIT;
  */
 #define TURN_WAIT		DIV_ROUND_UP(HZ, 50)
 #define TURN_PAUSE		(HZ / 10)
-/* The same where the OOM killer is next. */
+/*
+ * The same where the OOM killer is next. When somebody has waited that long, the
+ * host is taken for dead: for a while nobody else waits.
+ */
 #define OOM_PATIENCE		(10 * HZ)
+#define OOM_PAUSE		(60 * HZ)
 
 /* Is it less than a pause until @end, in jiffies? It may be an old one. */
-static bool pausing(unsigned long end, unsigned long pause)
+static bool refill_pausing(unsigned long end, unsigned long pause)
 {
 	return time_in_range_open(jiffies, end - pause, end);
 }
@@ -84,7 +88,8 @@ struct refill {
 	unsigned int order;
 	unsigned int alloc_flags;
 	enum zone_type highest_zoneidx;
-	/* It may wait for the host. */
+	/* It may sleep, and wait for the host. */
+	bool may_sleep;
 	bool may_wait;
 	/* What it came to, for who looks on. */
 	enum balloon_refill_mode mode;
@@ -92,15 +97,24 @@ struct refill {
 	bool failed;
 };
 
-static bool above_mark(struct refill *r)
+static bool refill_above_mark(struct refill *r)
 {
 	return zone_watermark_ok(r->zone, r->order,
 				 wmark_pages(r->zone, r->alloc_flags & ALLOC_WMARK_MASK),
 				 r->highest_zoneidx, r->alloc_flags);
 }
 
+/* Has its zone anything that could be asked back? Lent pages can't, and count as credit. */
+static bool refill_zone_has(const struct refill *r)
+{
+	const struct balloon_zone *bz = r->bz;
+
+	return READ_ONCE(bz->nr_superframes) > READ_ONCE(bz->superframes_away) ||
+	       (!r->order && READ_ONCE(bz->nr_partial) > READ_ONCE(bz->partial_away));
+}
+
 /* Has the guest less than the host allows? */
-static bool has_credit(struct balloon *b)
+static bool refill_has_credit(struct balloon *b)
 {
 	return balloon_kept() > (long)balloon_goal(b);
 }
@@ -113,6 +127,9 @@ static unsigned long refill_nowait(struct refill *r)
 	struct balloon *b;
 
 	r->mode = BALLOON_REFILL_CREDIT;
+	/* 2M are not written to where nothing else can run meanwhile. */
+	if (!r->may_sleep && balloon_put_touches())
+		return 0;
 
 	rcu_read_lock();
 	b = balloon_current();
@@ -133,22 +150,19 @@ unlock:
 }
 
 /* Reserved extents of one order, back from the host. Returns base pages. */
-static unsigned long ask_back(struct refill *r, struct balloon *b, unsigned int order,
-			      unsigned long reserved)
+static unsigned long refill_ask_back(struct refill *r, struct balloon *b, unsigned int order,
+				     unsigned long reserved)
 {
 	struct balloon_extent ext[REFILL_PAGES];
-	unsigned long got = 0;
+	unsigned long got;
 	unsigned int nr;
 
 	if (!reserved)
 		return 0;
 	nr = order ? balloon_dequeue_zone_superframes(r->bz, ext, reserved >> order) :
 		     balloon_dequeue_zone_pages(r->bz, ext, reserved);
-	if (nr) {
-		got = (unsigned long)balloon_take_back(b, ext, nr) << order;
-		r->failed |= !got;
-	}
-	balloon_unreserve(reserved - got);
+	got = balloon_take_back(b, ext, nr, reserved);
+	r->failed |= nr && !got;
 	return got;
 }
 
@@ -158,34 +172,26 @@ static unsigned long refill_credit(struct refill *r, struct balloon *b)
 	unsigned long goal = balloon_goal(b), got;
 
 	r->mode = BALLOON_REFILL_CREDIT;
-	got = ask_back(r, b, SUPERFRAME_ORDER,
-		       balloon_reserve_credit(goal, SUPERFRAME_PAGES, SUPERFRAME_PAGES));
+	got = refill_ask_back(r, b, SUPERFRAME_ORDER,
+			      balloon_reserve_credit(goal, SUPERFRAME_PAGES, SUPERFRAME_PAGES));
 	/* A block that is nearly whole for the guest may be so then, or not. */
 	if (!got)
-		got = ask_back(r, b, 0, balloon_reserve_credit(goal, REFILL_PAGES, 1));
+		got = refill_ask_back(r, b, 0, balloon_reserve_credit(goal, REFILL_PAGES, 1));
 	return got;
 }
 
 /* Base pages by which a node is above the level at which it has plenty. */
-static unsigned long plenty(int nid)
+static unsigned long refill_plenty(int nid)
 {
-	struct zone *zones = NODE_DATA(nid)->node_zones;
-	unsigned long free = 0, keep = 0;
-	int z;
+	unsigned long keep = max(PLENTY_SUPERFRAMES * SUPERFRAME_PAGES,
+				 NODE_DATA(nid)->node_present_pages / PLENTY_PART);
+	unsigned long spare = balloon_node_spare(nid);
 
-	for (z = 0; z < MAX_NR_ZONES; z++) {
-		if (!managed_zone(&zones[z]))
-			continue;
-		free += zone_page_state(&zones[z], NR_FREE_PAGES);
-		keep += high_wmark_pages(&zones[z]);
-	}
-	keep += max(PLENTY_SUPERFRAMES * SUPERFRAME_PAGES,
-		    NODE_DATA(nid)->node_present_pages / PLENTY_PART);
-	return free - min(free, keep);
+	return spare - min(spare, keep);
 }
 
 /* The node that may give for @nid: in the farthest ring, whoever has most. */
-static int farthest_with_plenty(int nid, const nodemask_t *tried)
+static int refill_farthest_with_plenty(int nid, const nodemask_t *tried)
 {
 	unsigned long most = 0;
 	struct balloon_rings *rings;
@@ -201,7 +207,7 @@ static int farthest_with_plenty(int nid, const nodemask_t *tried)
 			break;
 		if (node_isset(rings->node[i].nid, *tried))
 			continue;
-		pages = plenty(rings->node[i].nid);
+		pages = refill_plenty(rings->node[i].nid);
 		if (pages > most) {
 			most = pages;
 			best = rings->node[i].nid;
@@ -212,13 +218,13 @@ static int farthest_with_plenty(int nid, const nodemask_t *tried)
 }
 
 /* A free superframe of another node. Returns the node. */
-static int take_elsewhere(int nid, struct balloon_extent *ext)
+static int refill_take_elsewhere(int nid, struct balloon_extent *ext)
 {
 	nodemask_t tried = nodemask_of_node(nid);
 	int other;
 
 	/* Who has plenty may have it in pieces. */
-	while ((other = farthest_with_plenty(nid, &tried)) != NUMA_NO_NODE) {
+	while ((other = refill_farthest_with_plenty(nid, &tried)) != NUMA_NO_NODE) {
 		if (balloon_take_superframe_nowait(other, ext))
 			break;
 		node_set(other, tried);
@@ -226,12 +232,12 @@ static int take_elsewhere(int nid, struct balloon_extent *ext)
 	return other;
 }
 
-static bool may_exchange(struct refill *r)
+static bool refill_may_exchange(struct refill *r)
 {
 	struct balloon_node *bn = balloon_nodes[zone_to_nid(r->zone)];
 
 	return READ_ONCE(r->bz->nr_superframes) &&
-	       !pausing(READ_ONCE(bn->exchange_after), EXCHANGE_PAUSE);
+	       !refill_pausing(READ_ONCE(bn->exchange_after), EXCHANGE_PAUSE);
 }
 
 /* A free superframe of another node for a ballooned one of this zone. Returns base pages. */
@@ -240,7 +246,7 @@ static unsigned long refill_exchange(struct refill *r, struct balloon *b)
 	int nid = zone_to_nid(r->zone), other;
 	struct balloon_node *bn = balloon_nodes[nid];
 	struct balloon_extent give, take;
-	unsigned int done;
+	unsigned int given, taken;
 
 	/* Not while the host still has what it kept of the last one. */
 	if (b->max_order < SUPERFRAME_ORDER || balloon_has_surplus(b) ||
@@ -248,19 +254,20 @@ static unsigned long refill_exchange(struct refill *r, struct balloon *b)
 		return 0;
 	r->mode = BALLOON_REFILL_EXCHANGE;
 	r->failed = true;
-	other = take_elsewhere(nid, &give);
+	other = refill_take_elsewhere(nid, &give);
 	if (other == NUMA_NO_NODE) {
 		balloon_requeue_superframe(pfn_to_page(take.pfn));
 		goto pause;
 	}
 
-	done = balloon_exchange_superframe(b, &give, &take);
-	if (done == 2) {
-		balloon_move_claim(nid, other, SUPERFRAME_PAGES);
+	given = balloon_swap(b, &give, &take, 1, &taken);
+	if (taken) {
+		/* The worker is not to bring it home at once. 0 would be never. */
+		WRITE_ONCE(bn->exchanged, jiffies | 1);
 		balloon_stat_add(nid, BALLOON_EXCHANGE, SUPERFRAME_PAGES);
 		return SUPERFRAME_PAGES;
 	}
-	if (done)
+	if (given)
 		balloon_stat_add(other, BALLOON_INFLATE_REMOTE, SUPERFRAME_PAGES);
 pause:
 	WRITE_ONCE(bn->exchange_after, jiffies + EXCHANGE_PAUSE);
@@ -271,7 +278,7 @@ pause:
  * Who has the lock may be waiting for what this allocation is for: it is never
  * waited for without end.
  */
-static bool lock_host(struct refill *r)
+static bool refill_lock_host(struct refill *r)
 {
 	static unsigned long pause = INITIAL_JIFFIES;
 	int ticks;
@@ -279,28 +286,34 @@ static bool lock_host(struct refill *r)
 	for (ticks = 0; !mutex_trylock(&balloon_host_lock); ticks++) {
 		if (ticks == TURN_WAIT)
 			WRITE_ONCE(pause, jiffies + TURN_PAUSE);
-		if (ticks == TURN_WAIT || pausing(READ_ONCE(pause), TURN_PAUSE)) {
+		if (ticks == TURN_WAIT || refill_pausing(READ_ONCE(pause), TURN_PAUSE)) {
 			r->failed = true;
 			return false;
 		}
 		schedule_timeout_uninterruptible(1);
 		/* Whoever had it may have done so for this zone. */
-		if (above_mark(r))
+		if (refill_above_mark(r))
 			return false;
 	}
 	return true;
 }
 
 /* Before somebody is killed it may take longer; if the host is dead, the OOM killer is not. */
-static bool lock_host_patiently(void)
+static bool refill_lock_host_patiently(void)
 {
+	static unsigned long pause = INITIAL_JIFFIES;
 	unsigned long end = jiffies + OOM_PATIENCE;
 
 	while (!mutex_trylock(&balloon_host_lock)) {
-		if (fatal_signal_pending(current) || time_after(jiffies, end))
+		if (time_after(jiffies, end))
+			WRITE_ONCE(pause, jiffies + OOM_PAUSE);
+		if (fatal_signal_pending(current) ||
+		    refill_pausing(READ_ONCE(pause), OOM_PAUSE))
 			return false;
 		schedule_timeout_killable(1);
 	}
+	/* It does answer. */
+	WRITE_ONCE(pause, jiffies);
 	return true;
 }
 
@@ -312,22 +325,22 @@ static unsigned long refill_wait(struct refill *r, enum balloon_refill_mode mode
 
 	if (!r->may_wait)
 		return 0;
-	exchange = mode >= BALLOON_REFILL_EXCHANGE && may_exchange(r);
+	exchange = mode >= BALLOON_REFILL_EXCHANGE && refill_may_exchange(r);
 	/* Most of the time there is nothing to be had: nobody's lock is touched then. */
 	rcu_read_lock();
 	b = balloon_current();
-	credit = b && !READ_ONCE(b->stopped) && has_credit(b);
+	credit = b && !READ_ONCE(b->stopped) && refill_has_credit(b);
 	rcu_read_unlock();
 	if (!credit && !exchange)
 		return 0;
 
-	if (!lock_host(r))
+	if (!refill_lock_host(r))
 		return 0;
 	b = balloon_current();
 	if (b && !READ_ONCE(b->stopped)) {
 		got = refill_credit(r, b);
 		/* Others have tried, or done so, while this one waited. */
-		if (!got && exchange && may_exchange(r))
+		if (!got && exchange && refill_may_exchange(r))
 			got = refill_exchange(r, b);
 	}
 	mutex_unlock(&balloon_host_lock);
@@ -335,37 +348,30 @@ static unsigned long refill_wait(struct refill *r, enum balloon_refill_mode mode
 }
 
 /* The worker goes on with this node, and tells the host what there is now. */
-static void wake_worker(int nid, bool got)
+static void refill_wake_worker(const struct refill *r, bool got)
 {
+	bool has = refill_zone_has(r);
 	struct balloon *b;
 
+	if (!got && !has)
+		return;
 	rcu_read_lock();
 	b = balloon_current();
-	if (b && has_credit(b)) {
-		WRITE_ONCE(b->hungry, nid);
+	if (b && has && refill_has_credit(b)) {
+		WRITE_ONCE(b->hungry, zone_to_nid(r->zone));
 		/* A host that refused has memory now. */
-		if (got && READ_ONCE(b->retry_delay) && !READ_ONCE(balloon_hold))
+		if (got && READ_ONCE(b->retry_delay) && !READ_ONCE(balloon_hold)) {
+			WRITE_ONCE(b->hurry, true);
 			balloon_kick(b);
+		}
 	}
 	if (b)
 		balloon_kick_later(b);
 	rcu_read_unlock();
 }
 
-static bool is_worker(void)
-{
-	struct balloon *b;
-	bool is;
-
-	rcu_read_lock();
-	b = balloon_current();
-	is = b && READ_ONCE(b->worker) == current;
-	rcu_read_unlock();
-	return is;
-}
-
 /* No superframe serves the largest order, nor does free page hinting want any. */
-static bool order_served(unsigned int order)
+static bool refill_order_served(unsigned int order)
 {
 	return order <= SUPERFRAME_ORDER && order < MAX_PAGE_ORDER;
 }
@@ -394,7 +400,7 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 	struct refill r = {
 		.zone = zone, .order = order,
 		.alloc_flags = alloc_flags, .highest_zoneidx = ac->highest_zoneidx,
-		.may_wait = gfpflags_allow_blocking(gfp_mask) && !(current->flags & PF_MEMALLOC),
+		.may_sleep = gfpflags_allow_blocking(gfp_mask),
 	};
 	unsigned long done = 0, got;
 	u64 began = 0;
@@ -402,13 +408,14 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 	int i;
 
 	if (mode == BALLOON_REFILL_OFF || !bn || (alloc_flags & ALLOC_NO_WATERMARKS) ||
-	    !order_served(order) ||
+	    !refill_order_served(order) ||
 	    (gfp_mask & (__GFP_HIGH | __GFP_RECLAIM)) == __GFP_HIGH)
 		return false;
+	r.may_wait = r.may_sleep && !(current->flags & PF_MEMALLOC);
 	r.bz = &bn->zones[zone_idx(zone)];
 	if (!READ_ONCE(r.bz->nr_superframes) && (order || !READ_ONCE(r.bz->nr_partial)))
 		return false;
-	if (is_worker() || balloon_block_reserving())
+	if (balloon_is_worker() || balloon_block_reserving())
 		return false;
 
 	if (trace_balloon_refill_enabled())
@@ -418,7 +425,7 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 		if (!got)
 			got = refill_wait(&r, mode);
 		done += got;
-		ok = above_mark(&r);
+		ok = refill_above_mark(&r);
 		if (!got)
 			break;
 		/* Base pages are on this CPU's list, where no watermark sees them. */
@@ -431,7 +438,7 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 	if (!ok && r.failed)
 		balloon_stat_add(nid, BALLOON_REFILL_FAIL, 1L << order);
 	if ((done || r.failed) && (alloc_flags & ALLOC_KSWAPD))
-		wake_worker(nid, done);
+		refill_wake_worker(&r, done);
 	if (done || r.failed)
 		trace_balloon_refill(nid, order, gfp_mask, r.mode, done, began);
 	return ok;
@@ -447,10 +454,10 @@ static unsigned long refill_beyond(struct refill *r, struct balloon *b)
 
 	r->mode = BALLOON_REFILL_OOM;
 	balloon_reserve(SUPERFRAME_PAGES);
-	got = ask_back(r, b, SUPERFRAME_ORDER, SUPERFRAME_PAGES);
+	got = refill_ask_back(r, b, SUPERFRAME_ORDER, SUPERFRAME_PAGES);
 	if (!got && !r->order) {
 		balloon_reserve(REFILL_PAGES);
-		got = ask_back(r, b, 0, REFILL_PAGES);
+		got = refill_ask_back(r, b, 0, REFILL_PAGES);
 	}
 	if (got)
 		balloon_stay_below(b);
@@ -458,7 +465,7 @@ static unsigned long refill_beyond(struct refill *r, struct balloon *b)
 }
 
 /* May this allocation have pages that the host wants to keep? */
-static bool may_go_beyond(struct balloon *b, enum balloon_refill_mode mode, gfp_t gfp)
+static bool refill_may_go_beyond(struct balloon *b, enum balloon_refill_mode mode, gfp_t gfp)
 {
 	if (!(b->flags & BALLOON_KEEP_MANAGED) || (gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)))
 		return false;
@@ -485,20 +492,20 @@ static bool may_go_beyond(struct balloon *b, enum balloon_refill_mode mode, gfp_
 bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order, const struct alloc_context *ac)
 {
 	enum balloon_refill_mode mode = READ_ONCE(balloon_refill_mode);
-	struct refill r = { .order = order };
+	struct refill r = { .order = order, .may_sleep = true, .may_wait = true };
 	unsigned long done = 0;
 	bool enough = false, waited;
 	struct balloon *b;
 	struct zoneref *z;
 	u64 began = 0;
 
-	if (mode == BALLOON_REFILL_OFF || !order_served(order) || is_worker())
+	if (mode == BALLOON_REFILL_OFF || !refill_order_served(order) || balloon_is_worker())
 		return false;
 
 	if (trace_balloon_refill_enabled())
 		began = ktime_get_mono_fast_ns();
 	waited = !mutex_trylock(&balloon_host_lock);
-	if (waited && !lock_host_patiently())
+	if (waited && !refill_lock_host_patiently())
 		return false;
 	b = balloon_current();
 	if (!b || b->suspended)
@@ -520,7 +527,7 @@ bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order, const struct alloc
 
 			if (!got && mode >= BALLOON_REFILL_EXCHANGE)
 				got = refill_exchange(&r, b);
-			if (!got && may_go_beyond(b, mode, gfp_mask))
+			if (!got && refill_may_go_beyond(b, mode, gfp_mask))
 				got = refill_beyond(&r, b);
 			if (!got)
 				break;

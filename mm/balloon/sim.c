@@ -15,17 +15,21 @@
  *   nowait		1: it need not be waited for to deflate; before it is enabled
  *   atomic		1: it exchanges atomically; before it is enabled
  *   target		base pages that the host wants
+ *   target_irq		the same, set from a hard interrupt
  *   free		"NODE PAGES": what the host can give back on a node; one
  *			line a node, "max" for any amount
  *   refuse_inflate	so many calls take nothing; 4294967295: for ever
  *   refuse_deflate	so many calls give nothing
+ *   refuse_order	so many calls give no superframe, base pages only
  *   fail		so many calls return -EIO
  *   short		at most so many extents a call; 0: any number
  *   lie		so many more than true in every answer
  *   delay_ms		every call takes so long, unless it need not be waited for
+ *   hang		1: such calls do not end before this is 0 again
  *   lend		base pages lent out, as for foreign mappings
  *   held		base pages that the host holds
  *   least_held		the fewest since this file was written to
+ *   most_held		the most since this file was written to
  *   calls		host calls so far
  *   violations		breaches of the protocol so far
  */
@@ -35,11 +39,13 @@
 #include <linux/delay.h>
 #include <linux/highmem.h>
 #include <linux/init.h>
+#include <linux/irq_work.h>
 #include <linux/mutex.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <linux/vmalloc.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
 
 #include "internal.h"
 
@@ -49,40 +55,100 @@ static DEFINE_MUTEX(sim_mutex);
 /* Protects what the host knows, against calls that don't wait for it. */
 static DEFINE_SPINLOCK(sim_lock);
 static bool enabled;
-static unsigned long *frames;
-static unsigned long nr_frames;
-static u64 held, least_held, calls, violations;
+/* Bits of frames that it holds, by chunks: memory may come that was not there before. */
+#define CHUNK_BITS	(PAGE_SIZE * BITS_PER_BYTE)
+static DEFINE_XARRAY(chunks);
+static u64 held, least_held, most_held, calls;
+static atomic_t violations;
 static u64 host_free[MAX_NUMNODES];
 static u32 max_order = BALLOON_SUPERFRAME_ORDER;
 static bool keep_managed, exact_target, nowait, atomic;
-static u32 refuse_inflate, refuse_deflate, fail, short_answer, lie, delay_ms;
+static u32 refuse_inflate, refuse_deflate, refuse_order, fail, short_answer, lie, delay_ms;
+static bool hang;
+static DECLARE_WAIT_QUEUE_HEAD(hang_wait);
 static struct page **lent;
 static unsigned int nr_lent;
 
 static void violation(const char *what, unsigned long pfn)
 {
-	violations++;
+	atomic_inc(&violations);
 	pr_err_ratelimited("page 0x%lx %s\n", pfn, what);
 }
 
-/* KASAN must not see these: the guest's pages are free, and none of its own. */
-static void discard(struct page *page)
+/* Are there bits for @pfn, or can they be made? */
+static bool chunk_get(unsigned long pfn, gfp_t gfp)
 {
-	if (!debug_pagealloc_enabled_static())
-		memset(page_address(page), 0, PAGE_SIZE);
+	unsigned long index = pfn / CHUNK_BITS;
+	void *chunk;
+
+	if (xa_load(&chunks, index))
+		return true;
+	chunk = (void *)get_zeroed_page(gfp);
+	if (!chunk)
+		return false;
+	/* Somebody else's is as good. */
+	if (xa_insert(&chunks, index, chunk, gfp))
+		free_page((unsigned long)chunk);
+	return xa_load(&chunks, index);
 }
 
-static bool discarded(struct page *page)
+/* For all memory there is. More comes with what is inflated of what comes. */
+static bool chunks_alloc(void)
 {
-	unsigned long *word = page_address(page);
+	unsigned long pfn;
+
+	for (pfn = 0; pfn < max_pfn; pfn += BALLOON_SUPERFRAME_PAGES)
+		if (pfn_to_online_page(pfn) && !chunk_get(pfn, GFP_KERNEL))
+			return false;
+	return true;
+}
+
+static void chunks_free(void)
+{
+	unsigned long index;
+	void *chunk;
+
+	xa_for_each(&chunks, index, chunk)
+		free_page((unsigned long)chunk);
+	xa_destroy(&chunks);
+}
+
+/* Says that the host holds a frame, or not. Returns whether it did; with sim_lock held. */
+static bool hold_frame(unsigned long pfn, bool hold)
+{
+	unsigned long *chunk = xa_load(&chunks, pfn / CHUNK_BITS);
+
+	if (!chunk)
+		return false;
+	return hold ? __test_and_set_bit(pfn % CHUNK_BITS, chunk) :
+		      __test_and_clear_bit(pfn % CHUNK_BITS, chunk);
+}
+
+/* KASAN must not see these: the guest's pages are free, and none of its own. */
+static void discard_page(struct page *page)
+{
+	void *addr;
+
+	if (debug_pagealloc_enabled_static())
+		return;
+	addr = kmap_local_page(page);
+	memset(addr, 0, PAGE_SIZE);
+	kunmap_local(addr);
+}
+
+static bool is_discarded(struct page *page)
+{
+	unsigned long *word;
 	unsigned int i;
 
 	if (debug_pagealloc_enabled_static())
 		return true;
-	for (i = 0; i < PAGE_SIZE / sizeof(*word); i++)
-		if (word[i])
-			return false;
-	return true;
+	/* Not memchr_inv(), which KASAN may see. */
+	word = kmap_local_page(page);
+	for (i = 0; i < PAGE_SIZE / sizeof(*word) && !word[i]; i++)
+		;
+	kunmap_local(word);
+	return i == PAGE_SIZE / sizeof(*word);
 }
 
 /* Uses up one of the calls that a knob is to spoil; with sim_lock held. */
@@ -99,10 +165,12 @@ static void dawdle(void)
 {
 	if (delay_ms)
 		msleep(delay_ms);
+	/* Idle, or it would be the guest that hangs. */
+	wait_event_idle(hang_wait, !READ_ONCE(hang));
 }
 
 /* How many of @nr extents the host does, or an error. */
-static long verdict(u32 *refuse, unsigned int nr)
+static long verdict(u32 *refuse, const struct balloon_extent *wanted, unsigned int nr)
 {
 	unsigned long flags;
 	long n;
@@ -111,7 +179,7 @@ static long verdict(u32 *refuse, unsigned int nr)
 	calls++;
 	if (spoilt(&fail))
 		n = -EIO;
-	else if (spoilt(refuse))
+	else if (spoilt(refuse) || (wanted && wanted->order && spoilt(&refuse_order)))
 		n = 0;
 	else
 		n = short_answer ? min(nr, short_answer) : nr;
@@ -119,56 +187,135 @@ static long verdict(u32 *refuse, unsigned int nr)
 	return n;
 }
 
-static void take_one(struct balloon *b, const struct balloon_extent *ext)
+static u64 *avail_for(const struct balloon_extent *ext)
 {
-	u64 *avail = &host_free[page_to_nid(pfn_to_page(ext->pfn))];
-	unsigned long pfn, flags;
+	return &host_free[page_to_nid(pfn_to_page(ext->pfn))];
+}
 
-	spin_lock_irqsave(&sim_lock, flags);
+/* The host has the extent; with sim_lock held. */
+static void hold_extent(struct balloon *b, const struct balloon_extent *ext)
+{
+	u64 *avail = avail_for(ext);
+	unsigned long pfn;
+
 	if (ext->order > b->max_order)
 		violation("comes in an extent too large", ext->pfn);
 	for (pfn = ext->pfn; pfn < ext->pfn + (1UL << ext->order); pfn++) {
-		if (pfn >= nr_frames || __test_and_set_bit(pfn, frames)) {
+		if (hold_frame(pfn, true)) {
 			violation("was inflated twice", pfn);
 			continue;
 		}
-		discard(pfn_to_page(pfn));
 		held++;
 		if (*avail != U64_MAX)
 			(*avail)++;
 	}
+}
+
+/* Returns whether there was memory for the extent; with sim_lock held. */
+static bool release_extent(struct balloon *b, const struct balloon_extent *ext)
+{
+	u64 *avail = avail_for(ext);
+	unsigned long pfn;
+
+	if (ext->order > b->max_order)
+		violation("is wanted in an extent too large", ext->pfn);
+	if (*avail != U64_MAX) {
+		if (*avail < 1UL << ext->order)
+			return false;
+		*avail -= 1UL << ext->order;
+	}
+	for (pfn = ext->pfn; pfn < ext->pfn + (1UL << ext->order); pfn++) {
+		if (hold_frame(pfn, false))
+			held--;
+		else
+			violation("was deflated and not held", pfn);
+	}
+	return true;
+}
+
+/* With sim_lock held, when a call has done something as a whole. */
+static void note_held(void)
+{
+	least_held = min(least_held, held);
+	most_held = max(most_held, held);
+}
+
+/* What it holds is its own: that takes no lock. */
+static void discard_extent(const struct balloon_extent *ext)
+{
+	unsigned long i;
+
+	for (i = 0; i < 1UL << ext->order; i++)
+		discard_page(pfn_to_page(ext->pfn + i));
+}
+
+static void check_discarded(const struct balloon_extent *ext)
+{
+	unsigned long i;
+
+	for (i = 0; i < 1UL << ext->order; i++)
+		if (!is_discarded(pfn_to_page(ext->pfn + i)))
+			violation("was written to by the guest", ext->pfn + i);
+}
+
+static bool take_one(struct balloon *b, const struct balloon_extent *ext)
+{
+	unsigned long flags;
+
+	/* An extent is smaller than a chunk, and aligned. */
+	if (!chunk_get(ext->pfn, GFP_NOWAIT | __GFP_NOWARN))
+		return false;
+	spin_lock_irqsave(&sim_lock, flags);
+	hold_extent(b, ext);
+	note_held();
 	spin_unlock_irqrestore(&sim_lock, flags);
+	discard_extent(ext);
+	return true;
 }
 
 /* Returns whether there was memory for it. */
 static bool give_one(struct balloon *b, const struct balloon_extent *ext)
 {
-	u64 *avail = &host_free[page_to_nid(pfn_to_page(ext->pfn))];
-	unsigned long pfn, flags;
-	bool given = false;
+	unsigned long flags;
+	bool given;
 
 	spin_lock_irqsave(&sim_lock, flags);
-	if (ext->order > b->max_order)
-		violation("is wanted in an extent too large", ext->pfn);
-	if (*avail != U64_MAX) {
-		if (*avail < 1UL << ext->order)
-			goto unlock;
-		*avail -= 1UL << ext->order;
-	}
-	given = true;
-	for (pfn = ext->pfn; pfn < ext->pfn + (1UL << ext->order); pfn++) {
-		if (pfn >= nr_frames || !__test_and_clear_bit(pfn, frames)) {
-			violation("was deflated and not held", pfn);
-			continue;
-		}
-		if (!discarded(pfn_to_page(pfn)))
-			violation("was written to by the guest", pfn);
-		held--;
-	}
-	least_held = min(least_held, held);
-unlock:
+	given = release_extent(b, ext);
+	note_held();
 	spin_unlock_irqrestore(&sim_lock, flags);
+	/* The guest does not have it before the answer. */
+	if (given)
+		check_discarded(ext);
 	return given;
+}
+
+/* Both at once: at no moment does it hold less than before, or more. */
+static bool exchange_one(struct balloon *b, const struct balloon_extent *in,
+			 const struct balloon_extent *out)
+{
+	unsigned long flags;
+	bool done;
+
+	if (!chunk_get(in->pfn, GFP_NOWAIT | __GFP_NOWARN))
+		return false;
+	spin_lock_irqsave(&sim_lock, flags);
+	hold_extent(b, in);
+	done = release_extent(b, out);
+	if (!done)
+		release_extent(b, in);
+	note_held();
+	spin_unlock_irqrestore(&sim_lock, flags);
+	if (done) {
+		discard_extent(in);
+		check_discarded(out);
+	}
+	return done;
+}
+
+/* What it claims beyond what it did it has not done. */
+static long sim_answer(long n, long done)
+{
+	return n > 0 ? done + READ_ONCE(lie) : n;
 }
 
 static long sim_inflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
@@ -176,22 +323,22 @@ static long sim_inflate(struct balloon *b, const struct balloon_extent *ext, uns
 	long i, n;
 
 	dawdle();
-	n = verdict(&refuse_inflate, nr);
+	n = verdict(&refuse_inflate, NULL, nr);
 	for (i = 0; i < n; i++)
-		take_one(b, ext + i);
-	/* A host that claims more than it was given has only what it was given. */
-	return n > 0 ? n + lie : n;
+		if (!take_one(b, ext + i))
+			break;
+	return sim_answer(n, i);
 }
 
 static long sim_deflate_nowait(struct balloon *b, const struct balloon_extent *ext,
 			       unsigned int nr)
 {
-	long i, n = verdict(&refuse_deflate, nr);
+	long i, n = verdict(&refuse_deflate, ext, nr);
 
 	for (i = 0; i < n; i++)
 		if (!give_one(b, ext + i))
 			break;
-	return n > 0 ? i + lie : n;
+	return sim_answer(n, i);
 }
 
 static long sim_deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
@@ -200,22 +347,17 @@ static long sim_deflate(struct balloon *b, const struct balloon_extent *ext, uns
 	return sim_deflate_nowait(b, ext, nr);
 }
 
-/* At no moment does it hold less than before. */
 static long sim_exchange(struct balloon *b, const struct balloon_extent *in,
 			 const struct balloon_extent *out, unsigned int nr)
 {
 	long i, n;
 
 	dawdle();
-	n = verdict(&refuse_inflate, nr);
-	for (i = 0; i < n; i++) {
-		take_one(b, in + i);
-		if (give_one(b, out + i))
-			continue;
-		give_one(b, in + i);
-		break;
-	}
-	return n > 0 ? i : n;
+	n = verdict(&refuse_inflate, out, nr);
+	for (i = 0; i < n; i++)
+		if (!exchange_one(b, in + i, out + i))
+			break;
+	return sim_answer(n, i);
 }
 
 static struct balloon_ops sim_ops = {
@@ -227,10 +369,10 @@ static int enable(void)
 {
 	int err;
 
-	nr_frames = max_pfn;
-	frames = vzalloc(BITS_TO_LONGS(nr_frames) * sizeof(long));
-	if (!frames)
+	if (!chunks_alloc()) {
+		chunks_free();
 		return -ENOMEM;
+	}
 	sim = (struct balloon){
 		.name = "sim",
 		.ops = &sim_ops,
@@ -241,9 +383,11 @@ static int enable(void)
 	sim_ops.deflate_nowait = nowait ? sim_deflate_nowait : NULL;
 	sim_ops.exchange = atomic ? sim_exchange : NULL;
 	held = 0;
+	least_held = 0;
+	most_held = 0;
 	err = balloon_register(&sim);
 	if (err)
-		vfree(frames);
+		chunks_free();
 	return err;
 }
 
@@ -261,7 +405,7 @@ static int enable_set(void *data, u64 val)
 			err = -EBUSY;
 		} else {
 			balloon_unregister(&sim);
-			vfree(frames);
+			chunks_free();
 		}
 	}
 	if (!err)
@@ -296,6 +440,47 @@ static int target_get(void *data, u64 *val)
 	return 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(target_fops, target_get, target_set, "%llu\n");
+
+static unsigned long irq_target;
+
+static void target_from_irq(struct irq_work *work)
+{
+	balloon_set_target(&sim, irq_target);
+}
+
+static struct irq_work target_work = IRQ_WORK_INIT_HARD(target_from_irq);
+
+static int target_irq_set(void *data, u64 val)
+{
+	int err = -ENODEV;
+
+	mutex_lock(&sim_mutex);
+	if (enabled) {
+		irq_target = val;
+		irq_work_queue(&target_work);
+		irq_work_sync(&target_work);
+		err = 0;
+	}
+	mutex_unlock(&sim_mutex);
+	return err;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(target_irq_fops, NULL, target_irq_set, "%llu\n");
+
+static int hang_set(void *data, u64 val)
+{
+	if (val > 1)
+		return -EINVAL;
+	WRITE_ONCE(hang, val);
+	wake_up_all(&hang_wait);
+	return 0;
+}
+
+static int hang_get(void *data, u64 *val)
+{
+	*val = hang;
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(hang_fops, hang_get, hang_set, "%llu\n");
 
 static int lend_set(void *data, u64 val)
 {
@@ -395,6 +580,21 @@ static int least_held_get(void *data, u64 *val)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(least_held_fops, least_held_get, least_held_set, "%llu\n");
 
+static int most_held_set(void *data, u64 val)
+{
+	spin_lock_irq(&sim_lock);
+	most_held = held;
+	spin_unlock_irq(&sim_lock);
+	return 0;
+}
+
+static int most_held_get(void *data, u64 *val)
+{
+	*val = most_held;
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(most_held_fops, most_held_get, most_held_set, "%llu\n");
+
 static int __init sim_init(void)
 {
 	struct dentry *dir = debugfs_create_dir("balloon_sim", NULL);
@@ -407,18 +607,22 @@ static int __init sim_init(void)
 	debugfs_create_bool("nowait", 0600, dir, &nowait);
 	debugfs_create_bool("atomic", 0600, dir, &atomic);
 	debugfs_create_file("target", 0600, dir, NULL, &target_fops);
+	debugfs_create_file("target_irq", 0200, dir, NULL, &target_irq_fops);
 	debugfs_create_file("free", 0600, dir, NULL, &free_fops);
 	debugfs_create_u32("refuse_inflate", 0600, dir, &refuse_inflate);
 	debugfs_create_u32("refuse_deflate", 0600, dir, &refuse_deflate);
+	debugfs_create_u32("refuse_order", 0600, dir, &refuse_order);
 	debugfs_create_u32("fail", 0600, dir, &fail);
 	debugfs_create_u32("short", 0600, dir, &short_answer);
 	debugfs_create_u32("lie", 0600, dir, &lie);
 	debugfs_create_u32("delay_ms", 0600, dir, &delay_ms);
+	debugfs_create_file("hang", 0600, dir, NULL, &hang_fops);
 	debugfs_create_file("lend", 0600, dir, NULL, &lend_fops);
 	debugfs_create_u64("held", 0400, dir, &held);
 	debugfs_create_file("least_held", 0600, dir, NULL, &least_held_fops);
+	debugfs_create_file("most_held", 0600, dir, NULL, &most_held_fops);
 	debugfs_create_u64("calls", 0400, dir, &calls);
-	debugfs_create_u64("violations", 0400, dir, &violations);
+	debugfs_create_atomic_t("violations", 0400, dir, &violations);
 	return 0;
 }
 late_initcall(sim_init);

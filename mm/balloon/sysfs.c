@@ -39,7 +39,7 @@ int balloon_parse_target(const char *buf, unsigned long present,
 }
 
 #ifdef CONFIG_NUMA
-static unsigned long present_pages(void)
+static unsigned long all_present_pages(void)
 {
 	unsigned long pages = 0;
 	int nid;
@@ -99,7 +99,7 @@ static ssize_t target_store(struct device *dev, struct device_attribute *attr,
 	unsigned long target;
 	int err;
 
-	err = balloon_parse_target(buf, present_pages(), &target);
+	err = balloon_parse_target(buf, all_present_pages(), &target);
 	if (!err)
 		err = balloon_set_node_target(dev->id, target);
 	return err ? err : len;
@@ -140,6 +140,7 @@ static const char * const stat_names[NR_BALLOON_STATS] = {
 	[BALLOON_STAT_MIGRATE]		= "migrate",
 	[BALLOON_COALESCE]		= "coalesce",
 	[BALLOON_SPLIT]			= "split",
+	[BALLOON_LOST]			= "lost",
 };
 
 static ssize_t stat_show(struct device *dev, struct device_attribute *attr, char *buf)
@@ -282,13 +283,46 @@ static ssize_t refill_store(struct kobject *kobj, struct kobj_attribute *attr,
 
 static struct kobj_attribute refill_attr = __ATTR_RW(refill);
 
+static const char * const reclaim_names[NR_BALLOON_RECLAIM_MODES] = {
+	[BALLOON_RECLAIM_NONE]		= "none",
+	[BALLOON_RECLAIM_CACHE]		= "cache",
+	[BALLOON_RECLAIM_SWAP]		= "swap",
+};
+
+static ssize_t reclaim_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return emit_choice(buf, reclaim_names, NR_BALLOON_RECLAIM_MODES,
+			   READ_ONCE(balloon_reclaim_mode));
+}
+
+static ssize_t reclaim_store(struct kobject *kobj, struct kobj_attribute *attr,
+			     const char *buf, size_t len)
+{
+	int mode = sysfs_match_string(reclaim_names, buf);
+
+	if (mode < 0)
+		return -EINVAL;
+	WRITE_ONCE(balloon_reclaim_mode, mode);
+	balloon_replan();
+	return len;
+}
+
+static struct kobj_attribute reclaim_attr = __ATTR_RW(reclaim);
+
+static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return balloon_print_state(buf, PAGE_SIZE);
+}
+
+static struct kobj_attribute state_attr = __ATTR_RO(state);
+
 static ssize_t nr_pages_all_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	unsigned long pages = balloon_total();
 	struct balloon_node *bn;
 	int nid;
 
-	for (nid = 0; (bn = balloon_node_from(&nid)); nid++)
+	for_each_balloon_node(bn, nid)
 		pages += atomic_long_read(&bn->legacy);
 	return sysfs_emit(buf, "%lu\n", pages);
 }
@@ -312,10 +346,12 @@ static struct kobj_attribute retries_attr = __ATTR_RO(retries);
 static struct attribute *balloon_attrs[] = {
 	&policy_attr.attr,
 	&refill_attr.attr,
+	&reclaim_attr.attr,
 	&superframe_targets_attr.attr,
 	&nr_pages_all_attr.attr,
 	&target_all_attr.attr,
 	&retries_attr.attr,
+	&state_attr.attr,
 	NULL
 };
 

@@ -5,6 +5,8 @@
  * guests make room for more by hotplug. To the balloon it is memory that the
  * host has taken.
  */
+#define pr_fmt(fmt) "balloon: " fmt
+
 #include <linux/export.h>
 #include <linux/mm.h>
 
@@ -12,7 +14,7 @@
 #include "internal.h"
 
 /* As it comes off the free lists. What boot made is reserved, what hotplug made offline. */
-static void reset(struct page *page)
+static void unpopulated_reset_page(struct page *page)
 {
 	__ClearPageReserved(page);
 	if (PageOffline(page))
@@ -20,46 +22,47 @@ static void reset(struct page *page)
 	set_page_count(page, 0);
 }
 
-/* While pages of one zone enter the balloon, nothing of what the guest manages changes. */
-static void add_managed(struct balloon_zone *bz, struct page *page, unsigned long pages)
+/* Is it one zone's, without a hole? Not online yet, if it is being hotplugged. */
+static bool unpopulated_is_superframe(unsigned long pfn)
 {
-	spin_lock_irq(&bz->lock);
-	adjust_managed_page_count(page, pages);
-	bz->baseline += pages;
-	spin_unlock_irq(&bz->lock);
+	struct zone *zone = page_zone(pfn_to_page(pfn));
+	unsigned long i;
+
+	for (i = 1; i < SUPERFRAME_PAGES; i++)
+		if (!pfn_valid(pfn + i) || page_zone(pfn_to_page(pfn + i)) != zone)
+			return false;
+	return true;
 }
 
-static void add_superframe(struct balloon *b, struct balloon_zone *bz, struct page *head)
+static void unpopulated_add_superframe(struct balloon *b, struct page *head)
 {
 	struct balloon_extent ext = { page_to_pfn(head), SUPERFRAME_ORDER };
 	unsigned long i;
 
 	page_offline_begin();
 	for (i = 0; i < SUPERFRAME_PAGES; i++)
-		reset(head + i);
+		unpopulated_reset_page(head + i);
 	balloon_set_offline(&ext, 1);
 	page_offline_end();
 
-	add_managed(bz, head, SUPERFRAME_PAGES);
+	/* As if the guest had managed it before. */
+	adjust_managed_page_count(head, SUPERFRAME_PAGES);
 	balloon_queue_superframe(b, head);
-	/* It was not the guest's. */
-	spin_lock_irq(&bz->lock);
-	bz->owed -= min(bz->owed, 1UL);
-	spin_unlock_irq(&bz->lock);
+	balloon_not_owed(head, 1);
 }
 
-static bool add_page(struct balloon *b, struct balloon_zone *bz, struct page *page)
+static bool unpopulated_add_page(struct balloon *b, struct page *page)
 {
 	if (balloon_block_reserve(page, GFP_KERNEL))
 		return false;
 	page_offline_begin();
-	reset(page);
+	unpopulated_reset_page(page);
 	set_page_refcounted(page);
 	balloon_page_adopt(page);
 	__SetPageOffline(page);
 	page_offline_end();
 
-	add_managed(bz, page, 1);
+	adjust_managed_page_count(page, 1);
 	balloon_queue_page(b, page);
 	return true;
 }
@@ -75,8 +78,8 @@ static bool add_page(struct balloon *b, struct balloon_zone *bz, struct page *pa
  * serialise with balloon_set_target().
  *
  * Context: may sleep and allocate; at boot, or under mem_hotplug_lock.
- * Return: how many there are now; fewer than @nr where there was no memory to
- * describe them: the rest is nobody's.
+ * Return: how many there are now; fewer than @nr where there are holes, or was no
+ * memory to describe them: the rest is nobody's.
  */
 unsigned long balloon_add_unpopulated(struct balloon *b, unsigned long pfn, unsigned long nr)
 {
@@ -85,27 +88,30 @@ unsigned long balloon_add_unpopulated(struct balloon *b, unsigned long pfn, unsi
 	/* None of it is anybody's credit before the target has risen. */
 	balloon_reserve(nr);
 	for (; pfn < end; pfn += step) {
-		struct page *page = pfn_to_page(pfn);
-		struct balloon_zone *bz;
+		struct page *page;
 
 		step = 1;
+		cond_resched();
+		if (!pfn_valid(pfn))
+			continue;
+		page = pfn_to_page(pfn);
 		if (!balloon_node_add(page_to_nid(page)))
 			continue;
-		bz = balloon_page_bz(page);
 		if (b->max_order && IS_ALIGNED(pfn, SUPERFRAME_PAGES) &&
-		    end - pfn >= SUPERFRAME_PAGES &&
-		    page_zone(page + SUPERFRAME_PAGES - 1) == page_zone(page)) {
+		    end - pfn >= SUPERFRAME_PAGES && unpopulated_is_superframe(pfn)) {
 			step = SUPERFRAME_PAGES;
-			add_superframe(b, bz, page);
+			unpopulated_add_superframe(b, page);
 			done += step;
 		} else {
-			done += add_page(b, bz, page);
+			done += unpopulated_add_page(b, page);
 		}
-		cond_resched();
 	}
-	WRITE_ONCE(b->target, b->target + done);
+	balloon_raise_target(b, done);
 	balloon_unreserve(nr);
 	balloon_kick(b);
+	if (done < nr)
+		pr_warn("%s: %lu of %lu pages from 0x%lx on stay out of reach\n", b->name,
+			nr - done, nr, end - nr);
 	return done;
 }
 EXPORT_SYMBOL_GPL(balloon_add_unpopulated);

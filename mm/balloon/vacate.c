@@ -15,11 +15,11 @@
 #include "vacate.h"
 
 /* Have another superframe of the node take this one's place. */
-static bool trade(struct page *head, unsigned long start_pfn, unsigned long end_pfn)
+static bool vacate_trade(struct page *head, unsigned long start_pfn, unsigned long end_pfn)
 {
 	struct balloon_extent take = { page_to_pfn(head), SUPERFRAME_ORDER }, give;
+	unsigned int given, taken = 0;
 	int nid = page_to_nid(head);
-	unsigned int done = 0;
 	struct balloon *b;
 
 	/* Who has it may be waiting for the range. */
@@ -33,14 +33,12 @@ static bool trade(struct page *head, unsigned long start_pfn, unsigned long end_
 		balloon_put_superframe(pfn_to_page(give.pfn));
 		goto unlock;
 	}
-	done = balloon_exchange_superframe(b, &give, &take);
-	if (done == 2)
-		balloon_stat_add(nid, BALLOON_STAT_MIGRATE, SUPERFRAME_PAGES);
-	else if (done)
+	given = balloon_swap(b, &give, &take, 1, &taken);
+	if (given > taken)
 		balloon_stat_add(nid, BALLOON_INFLATE_LOCAL, SUPERFRAME_PAGES);
 unlock:
 	mutex_unlock(&balloon_host_lock);
-	return done == 2;
+	return taken;
 }
 
 /**
@@ -68,7 +66,8 @@ bool balloon_vacate(unsigned long start_pfn, unsigned long end_pfn)
 		struct page *head = pfn_to_online_page(pfn);
 
 		cond_resched();
-		if (!head || !balloon_is_superframe(head) || trade(head, start_pfn, end_pfn))
+		if (!head || !balloon_is_superframe(head) ||
+		    vacate_trade(head, start_pfn, end_pfn))
 			continue;
 		if (!IS_ENABLED(CONFIG_BALLOON_COMPACTION)) {
 			vacant = false;
@@ -81,6 +80,6 @@ bool balloon_vacate(unsigned long start_pfn, unsigned long end_pfn)
 	}
 	/* Who wants the range may yet fail to get it. */
 	if (broken)
-		balloon_coalesce_later();
+		balloon_kick_current_later();
 	return vacant;
 }

@@ -10,6 +10,8 @@
 #include <linux/pagemap.h>
 #include <linux/prandom.h>
 
+#include "../../internal.h"
+#include "../vacate.h"
 #include "pages.h"
 
 static bool movable(struct page *page)
@@ -83,7 +85,7 @@ static void superframe_take(struct kunit *test)
 static void superframe_take_all(struct kunit *test)
 {
 	struct test_balloon *t = test->priv;
-	unsigned long before = balloon_node_free(t->nid), max;
+	unsigned long before = node_free(t->nid), max;
 	struct balloon_extent *ext;
 	unsigned int nr, i;
 
@@ -105,7 +107,114 @@ static void superframe_take_all(struct kunit *test)
 		balloon_put_superframe(pfn_to_page(ext[i].pfn));
 	kvfree(ext);
 	/* Others allocate too, but not by superframes. */
-	KUNIT_EXPECT_LT(test, abs_diff(balloon_node_free(t->nid), before), 2 * SUPERFRAME_PAGES);
+	KUNIT_EXPECT_LT(test, abs_diff(node_free(t->nid), before), 2 * SUPERFRAME_PAGES);
+}
+
+/* What the balloon may not have stays, holes of its own blocks included. */
+static void take_reserve(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned int max_frames, max_pages = 1 << 17, nr_frames, nr_pages = 0, got, i;
+	struct balloon_extent *frames, *pages;
+
+	fill_block(test, 100);
+	max_frames = node_free(t->nid) / SUPERFRAME_PAGES + 1;
+	frames = kvcalloc(max_frames + max_pages, sizeof(*frames), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, frames);
+	pages = frames + max_frames;
+
+	nr_frames = balloon_take_superframes(t->nid, frames, max_frames);
+	while (nr_pages < max_pages) {
+		got = balloon_take_pages(t->nid, pages + nr_pages,
+					 min_t(unsigned int, max_pages - nr_pages, 100));
+		if (!got)
+			break;
+		nr_pages += got;
+	}
+	KUNIT_EXPECT_LT(test, nr_pages, max_pages);
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		struct zone *zone = &NODE_DATA(t->nid)->node_zones[i];
+
+		if (!balloon_may_take(zone))
+			continue;
+		/* Others allocate at the same time: 1/64 is more than they need. */
+		KUNIT_EXPECT_TRUE(test, zone_watermark_ok(zone, 0, high_wmark_pages(zone), 0, 0));
+	}
+
+	for (i = 0; i < nr_pages; i++)
+		balloon_put_page(pfn_to_page(pages[i].pfn));
+	for (i = 0; i < nr_frames; i++)
+		balloon_put_superframe(pfn_to_page(frames[i].pfn));
+	kvfree(frames);
+	free_pages_of(test, 100);
+}
+
+/* A certain block, as a whole or not at all. */
+static void superframe_take_at(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct balloon_extent ext = { 0, 0 };
+	struct page *head, *used;
+
+	KUNIT_ASSERT_TRUE(test, balloon_take_superframe_nowait(t->nid, &t->ext[0]));
+	head = pfn_to_page(t->ext[0].pfn);
+	KUNIT_EXPECT_FALSE(test, balloon_take_superframe_at(page_zone(head), t->ext[0].pfn, &ext));
+	balloon_put_superframe(head);
+	KUNIT_ASSERT_TRUE(test, balloon_take_superframe_at(page_zone(head), t->ext[0].pfn, &ext));
+	KUNIT_EXPECT_EQ(test, ext.pfn, t->ext[0].pfn);
+	KUNIT_EXPECT_EQ(test, ext.order, SUPERFRAME_ORDER);
+	balloon_set_offline(&ext, 1);
+	balloon_queue_superframe(&t->b, head);
+	expect_pages(test, 1, 0, 0);
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
+	balloon_free_superframe(&t->b, head);
+
+	used = alloc_pages_node(t->nid, GFP_KERNEL | __GFP_THISNODE, 0);
+	KUNIT_ASSERT_NOT_NULL(test, used);
+	KUNIT_EXPECT_FALSE(test, balloon_take_superframe_at(page_zone(used),
+							    ALIGN_DOWN(page_to_pfn(used),
+								       SUPERFRAME_PAGES), &ext));
+	__free_page(used);
+}
+
+/* A page whose memory has failed is not for the allocator, however it comes back. */
+static void poisoned(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned int turn, i, bad;
+	struct page *head, *page;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "needs CONFIG_MEMORY_FAILURE");
+	for (turn = 0; turn < 3; turn++) {
+		head = fill_block(test, SUPERFRAME_PAGES);
+		page = head + (turn == 2 ? 0 : 5);
+		KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
+		SetPageHWPoison(page);
+		if (turn) {
+			balloon_free_superframe(&t->b, head);
+		} else {
+			KUNIT_ASSERT_TRUE(test, balloon_break_superframe(head));
+			KUNIT_EXPECT_FALSE(test, balloon_coalesce(&t->b, balloon_page_bz(head),
+								  balloon_block_index(head)));
+			free_pages_of(test, SUPERFRAME_PAGES);
+		}
+		expect_pages(test, 0, 0, 0);
+		expect_free(test, head);
+		drain_all_pages(page_zone(head));
+		KUNIT_EXPECT_FALSE(test, PageBuddy(page));
+		KUNIT_EXPECT_EQ(test, page_ref_count(page), 0);
+		/* No larger free page begins before it and goes beyond it. */
+		for (i = 0, bad = 0; i < SUPERFRAME_PAGES; i++)
+			bad += PageBuddy(head + i) && head + i < page &&
+			       head + i + (1UL << buddy_order_unsafe(head + i)) > page;
+		KUNIT_EXPECT_EQ(test, bad, 0);
+
+		ClearPageHWPoison(page);
+		set_page_refcounted(page);
+		balloon_page_adopt(page);
+		__free_page(page);
+	}
 }
 
 static void superframe_cycle(struct kunit *test)
@@ -345,7 +454,7 @@ static void block_holes(struct kunit *test)
 	for (tries = 0; tries < 10; tries++) {
 		drain_all_pages(NULL);
 		was_free = PageBuddy(hole);
-		KUNIT_ASSERT_EQ(test, balloon_take_pages(t->nid, t->ext, 1, false), 1);
+		KUNIT_ASSERT_EQ(test, balloon_take_pages(t->nid, t->ext, 1), 1);
 		if (t->ext[0].pfn == page_to_pfn(hole))
 			break;
 		balloon_put_page(pfn_to_page(t->ext[0].pfn));
@@ -365,22 +474,6 @@ static void block_holes(struct kunit *test)
 	} else {
 		free_pages_of(test, SUPERFRAME_PAGES - 1);
 	}
-}
-
-/* Pages from the allocator, with all that goes with it, are no different. */
-static void block_allocated(struct kunit *test)
-{
-	struct test_balloon *t = test->priv;
-	unsigned int nr, i;
-
-	nr = balloon_take_pages(t->nid, t->ext, 100, true);
-	KUNIT_ASSERT_EQ(test, nr, 100);
-	for (i = 0; i < nr; i++) {
-		KUNIT_EXPECT_EQ(test, page_to_nid(pfn_to_page(t->ext[i].pfn)), t->nid);
-		balloon_queue_page(&t->b, pfn_to_page(t->ext[i].pfn));
-	}
-	expect_pages(test, 0, 100, 0);
-	free_pages_of(test, 100);
 }
 
 /* Somebody looks at a page: the block waits for the worker to coalesce it. */
@@ -447,6 +540,17 @@ static void block_keep_managed(struct kunit *test)
 	expect_free(test, head);
 }
 
+/* A balloon that is stopped lends nothing; the worker is not told of what is lent. */
+static int lend_pages(struct test_balloon *t, struct page **pages, unsigned int nr)
+{
+	int n;
+
+	WRITE_ONCE(t->b.stopped, false);
+	n = balloon_lend(&t->b, pages, nr);
+	WRITE_ONCE(t->b.stopped, true);
+	return n;
+}
+
 static void block_lent(struct kunit *test)
 {
 	struct test_balloon *t = test->priv;
@@ -456,10 +560,11 @@ static void block_lent(struct kunit *test)
 
 	pages = kunit_kcalloc(test, SUPERFRAME_PAGES + 1, sizeof(*pages), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, pages);
-	KUNIT_EXPECT_EQ(test, balloon_lend(&t->b, pages, 0), 0);
+	KUNIT_EXPECT_EQ(test, lend_pages(t, pages, 0), 0);
+	KUNIT_EXPECT_EQ(test, balloon_lend(&t->b, pages, 10), 0);
 	expect_pages(test, 1, 0, 0);
 
-	KUNIT_ASSERT_EQ(test, balloon_lend(&t->b, pages, 10), 10);
+	KUNIT_ASSERT_EQ(test, lend_pages(t, pages, 10), 10);
 	expect_pages(test, 0, SUPERFRAME_PAGES - 10, 10);
 	expect_block(test, head, SUPERFRAME_PAGES - 10, 0);
 	for (i = 0; i < 10; i++) {
@@ -470,7 +575,7 @@ static void block_lent(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bad, 0);
 
 	/* All there is: the block goes away, and comes back with its pages. */
-	KUNIT_ASSERT_EQ(test, balloon_lend(&t->b, pages + 10, SUPERFRAME_PAGES),
+	KUNIT_ASSERT_EQ(test, lend_pages(t, pages + 10, SUPERFRAME_PAGES),
 			SUPERFRAME_PAGES - 10);
 	expect_pages(test, 0, 0, SUPERFRAME_PAGES);
 	expect_block(test, head, 0, 0);
@@ -481,6 +586,156 @@ static void block_lent(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
 	balloon_free_superframe(&t->b, head);
+}
+
+/* Blocks whose pages are all on their way do not hide others. */
+static void block_emptiest(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head = fill_block(test, 200), *page;
+	struct page *away[80];
+	unsigned int nr = 0, i;
+	unsigned long pfn;
+
+	/* They need not be the balloon's for that. */
+	for (pfn = ALIGN_DOWN(page_zone(head)->zone_start_pfn, SUPERFRAME_PAGES);
+	     pfn < zone_end_pfn(page_zone(head)) && nr < ARRAY_SIZE(away);
+	     pfn += SUPERFRAME_PAGES) {
+		page = pfn_to_online_page(pfn);
+		if (!page || page == head || page_zone(page) != page_zone(head))
+			continue;
+		KUNIT_ASSERT_EQ(test, balloon_block_reserve(page, GFP_KERNEL), 0);
+		away[nr++] = page;
+	}
+	/* In the same bucket, behind them. */
+	free_pages_of(test, 190);
+	expect_block(test, head, 10, 0);
+	KUNIT_EXPECT_EQ(test, balloon_dequeue_emptiest(balloon_page_bz(head), t->ext), 10);
+	for (i = 0; i < 10; i++)
+		balloon_requeue_page(&t->b, pfn_to_page(t->ext[i].pfn));
+	KUNIT_EXPECT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, 10), 10);
+	for (i = 0; i < 10; i++)
+		balloon_free_page(&t->b, pfn_to_page(t->ext[i].pfn));
+	for (i = 0; i < nr; i++)
+		balloon_block_cancel(away[i]);
+}
+
+/* A host that refuses superframes is asked for pieces: what was split for it stays so. */
+static void block_pieces(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	long coalesced = node_stat(t->nid, BALLOON_COALESCE);
+	struct page *head = fill_block(test, SUPERFRAME_PAGES);
+
+	t->b.pieces = true;
+	KUNIT_ASSERT_TRUE(test, balloon_split_superframe(t->nid));
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, SUPERFRAME_PAGES),
+			SUPERFRAME_PAGES);
+	for (unsigned int i = 0; i < SUPERFRAME_PAGES; i++)
+		balloon_requeue_page(&t->b, pfn_to_page(t->ext[i].pfn));
+	KUNIT_EXPECT_FALSE(test, balloon_coalesce_full(&t->b));
+	expect_block(test, head, SUPERFRAME_PAGES, 0);
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_COALESCE), coalesced + 1);
+
+	t->b.pieces = false;
+	KUNIT_EXPECT_FALSE(test, balloon_coalesce_full(&t->b));
+	expect_pages(test, 1, 0, 0);
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
+	balloon_free_superframe(&t->b, head);
+}
+
+/* What enters and what leaves is counted, once. */
+static void block_events(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned long inflate = vm_event(BALLOON_INFLATE), deflate = vm_event(BALLOON_DEFLATE);
+	struct page *head;
+
+	if (!IS_ENABLED(CONFIG_VM_EVENT_COUNTERS))
+		kunit_skip(test, "needs CONFIG_VM_EVENT_COUNTERS");
+	head = fill_block(test, SUPERFRAME_PAGES);
+	KUNIT_EXPECT_EQ(test, vm_event(BALLOON_INFLATE), inflate + SUPERFRAME_PAGES);
+	KUNIT_ASSERT_TRUE(test, balloon_split_superframe(t->nid));
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, 2), 2);
+	balloon_requeue_page(&t->b, pfn_to_page(t->ext[0].pfn));
+	KUNIT_EXPECT_EQ(test, vm_event(BALLOON_DEFLATE), deflate);
+	balloon_free_page(&t->b, pfn_to_page(t->ext[1].pfn));
+	KUNIT_EXPECT_EQ(test, vm_event(BALLOON_DEFLATE), deflate + 1);
+	free_pages_of(test, SUPERFRAME_PAGES - 1);
+	KUNIT_ASSERT_EQ(test, balloon_take_superframes(t->nid, t->ext, 1), 1);
+	head = pfn_to_page(t->ext[0].pfn);
+	balloon_queue_superframe(&t->b, head);
+	KUNIT_ASSERT_TRUE(test, balloon_dequeue_superframe(head));
+	balloon_requeue_superframe(head);
+	KUNIT_ASSERT_TRUE(test, balloon_dequeue_superframe(head));
+	balloon_free_superframe(&t->b, head);
+	KUNIT_EXPECT_EQ(test, vm_event(BALLOON_INFLATE), inflate + 2 * SUPERFRAME_PAGES);
+	KUNIT_EXPECT_EQ(test, vm_event(BALLOON_DEFLATE), deflate + 2 * SUPERFRAME_PAGES);
+}
+
+/* A goal is the host's, and may be anything: nothing of it is credit beyond what there is. */
+static void block_credit(struct kunit *test)
+{
+	fill_block(test, 100);
+	KUNIT_EXPECT_EQ(test, balloon_reserve_credit(ULONG_MAX, 50, 1), 0);
+	KUNIT_EXPECT_EQ(test, balloon_reserve_credit((unsigned long)LONG_MAX + 1, 50, 1), 0);
+	KUNIT_EXPECT_EQ(test, balloon_reserve_credit(100, 50, 1), 0);
+	KUNIT_EXPECT_EQ(test, balloon_reserve_credit(0, 100, SUPERFRAME_PAGES), 0);
+	KUNIT_EXPECT_EQ(test, balloon_reserve_credit(40, ULONG_MAX, 16), 48);
+	balloon_unreserve(48);
+	KUNIT_EXPECT_EQ(test, balloon_reserve_credit(90, 50, 1), 10);
+	balloon_unreserve(10);
+	free_pages_of(test, 100);
+}
+
+/* What the host kept when its device went is nobody's, and the next balloon is empty. */
+static void block_lost(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned int turn, i, bad, nr = SUPERFRAME_PAGES + 20;
+	struct page *super, *head;
+	unsigned long vm;
+	long lost;
+
+	for (turn = 0; turn < 2; turn++) {
+		t->b.flags = turn ? BALLOON_KEEP_MANAGED : 0;
+		lost = node_stat(t->nid, BALLOON_LOST);
+		super = fill_block(test, SUPERFRAME_PAGES);
+		head = fill_block(test, 20);
+		expect_pages(test, 1, 20, 0);
+		vm = vm_event(BALLOON_DEFLATE);
+
+		/* Tests free pages without having reserved them. */
+		balloon_reserve(balloon_kept() - balloon_total());
+		KUNIT_EXPECT_EQ(test, balloon_write_off(&t->b), nr);
+		KUNIT_EXPECT_EQ(test, balloon_total(), 0);
+		KUNIT_EXPECT_EQ(test, balloon_kept(), 0);
+		KUNIT_EXPECT_EQ(test, vm_event(BALLOON_DEFLATE), vm);
+		KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_LOST), lost + nr);
+		KUNIT_EXPECT_NULL(test, find_block(head, NULL));
+		KUNIT_EXPECT_FALSE(test, balloon_is_superframe(super));
+		/* Whatever the flags: the guest does not manage them. */
+		KUNIT_EXPECT_EQ(test, node_populated(t->nid), t->managed - nr);
+		for (i = 0, bad = 0; i < SUPERFRAME_PAGES; i++) {
+			bad += !PageOffline(super + i);
+			bad += page_ref_count(super + i) != !i;
+			bad += i < 20 && !PageOffline(head + i);
+			bad += i < 20 && page_ref_count(head + i) != 1;
+			bad += i < 20 && head[i].mapping;
+		}
+		KUNIT_EXPECT_EQ(test, bad, 0);
+
+		/* The guest had better not lose them to a test. */
+		adjust_managed_page_count(super, SUPERFRAME_PAGES);
+		balloon_put_superframe(super);
+		adjust_managed_page_count(head, 20);
+		for (i = 0; i < 20; i++) {
+			__ClearPageOffline(head + i);
+			put_page(head + i);
+		}
+		expect_pages(test, 0, 0, 0);
+	}
+	t->b.flags = 0;
 }
 
 #define RANDOM_STEPS	400
@@ -500,7 +755,7 @@ static void block_random(struct kunit *test)
 		case 0:
 			if (superframes > 8)
 				continue;
-			nr = balloon_take_pages(t->nid, t->ext, n, false);
+			nr = balloon_take_pages(t->nid, t->ext, n);
 			for (i = 0; i < nr; i++) {
 				if (prandom_u32_state(&rnd) % 16) {
 					balloon_queue_page(&t->b, pfn_to_page(t->ext[i].pfn));
@@ -553,6 +808,9 @@ static void block_random(struct kunit *test)
 static struct kunit_case block_cases[] = {
 	KUNIT_CASE(superframe_take),
 	KUNIT_CASE(superframe_take_all),
+	KUNIT_CASE_SLOW(take_reserve),
+	KUNIT_CASE(superframe_take_at),
+	KUNIT_CASE(poisoned),
 	KUNIT_CASE(superframe_cycle),
 	KUNIT_CASE(block_put),
 	KUNIT_CASE(block_reserve),
@@ -562,10 +820,14 @@ static struct kunit_case block_cases[] = {
 	KUNIT_CASE(block_order),
 	KUNIT_CASE(block_order_busy),
 	KUNIT_CASE(block_holes),
-	KUNIT_CASE(block_allocated),
 	KUNIT_CASE(block_busy),
 	KUNIT_CASE(block_keep_managed),
 	KUNIT_CASE(block_lent),
+	KUNIT_CASE(block_emptiest),
+	KUNIT_CASE(block_pieces),
+	KUNIT_CASE(block_events),
+	KUNIT_CASE(block_credit),
+	KUNIT_CASE(block_lost),
 	KUNIT_CASE_SLOW(block_random),
 	{}
 };

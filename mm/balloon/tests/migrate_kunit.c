@@ -96,7 +96,7 @@ static void isolate_putback(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, block->nr, 0);
 
 	lock_page(head);
-	balloon_page_putback(head);
+	KUNIT_EXPECT_FALSE(test, balloon_page_putback(head));
 	unlock_page(head);
 	KUNIT_EXPECT_EQ(test, block->nr, 1);
 	KUNIT_EXPECT_EQ(test, block->away, 0);
@@ -109,6 +109,8 @@ static void migrate_within(struct kunit *test)
 	struct test_balloon *t = test->priv;
 	struct page *head = fill_block(test, 20);
 	long migrated = node_stat(t->nid, BALLOON_STAT_MIGRATE);
+	unsigned long inflate = vm_event(BALLOON_INFLATE), deflate = vm_event(BALLOON_DEFLATE);
+	unsigned long migrate = vm_event(BALLOON_MIGRATE);
 	unsigned int i;
 
 	for (i = 0; i < 20; i++) {
@@ -119,6 +121,12 @@ static void migrate_within(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_STAT_MIGRATE), migrated + 20);
 	KUNIT_EXPECT_EQ(test, t->inflated, 20);
 	KUNIT_EXPECT_EQ(test, t->deflated, 20);
+	if (IS_ENABLED(CONFIG_VM_EVENT_COUNTERS)) {
+		/* A page that is replaced is counted in all three. */
+		KUNIT_EXPECT_EQ(test, vm_event(BALLOON_INFLATE), inflate + 20);
+		KUNIT_EXPECT_EQ(test, vm_event(BALLOON_DEFLATE), deflate + 20);
+		KUNIT_EXPECT_EQ(test, vm_event(BALLOON_MIGRATE), migrate + 20);
+	}
 	free_pages_of(test, 20);
 }
 
@@ -204,7 +212,7 @@ static void migrate_fills(struct kunit *test)
 
 	for (i = 0; i < SUPERFRAME_PAGES - 1; i++)
 		balloon_queue_page(&t->b, head + i);
-	KUNIT_ASSERT_EQ(test, balloon_take_pages(t->nid, t->ext, 1, true), 1);
+	KUNIT_ASSERT_EQ(test, balloon_take_pages(t->nid, t->ext, 1), 1);
 	src = pfn_to_page(t->ext[0].pfn);
 	balloon_queue_page(&t->b, src);
 	expect_pages(test, 0, SUPERFRAME_PAGES, 0);

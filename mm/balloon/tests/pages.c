@@ -47,6 +47,58 @@ static unsigned long managed(int nid)
 	return pages;
 }
 
+/**
+ * node_free - free memory of a node
+ * @nid: the node
+ *
+ * Return: free base pages, as vmstat sees them.
+ */
+unsigned long node_free(int nid)
+{
+	struct zone *zones = NODE_DATA(nid)->node_zones;
+	unsigned long free = 0;
+	int z;
+
+	for (z = 0; z < MAX_NR_ZONES; z++)
+		if (populated_zone(&zones[z]))
+			free += zone_page_state(&zones[z], NR_FREE_PAGES);
+	return free;
+}
+
+/**
+ * node_populated - what ballooning does not change
+ * @nid: the node
+ *
+ * Return: managed pages, and those that the balloon took from them.
+ */
+unsigned long node_populated(int nid)
+{
+	unsigned long pages = managed(nid);
+	int z;
+
+	for (z = 0; z < MAX_NR_ZONES; z++)
+		pages += balloon_nodes[nid]->zones[z].accounted;
+	return pages;
+}
+
+/**
+ * vm_event - a line of /proc/vmstat
+ * @item: which
+ *
+ * Return: its value, of all cpus.
+ */
+unsigned long vm_event(enum vm_event_item item)
+{
+	unsigned long sum = 0;
+#ifdef CONFIG_VM_EVENT_COUNTERS
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += per_cpu(vm_event_states, cpu).event[item];
+#endif
+	return sum;
+}
+
 /* With what the cpus have not passed on yet. */
 static long vmstat(int nid)
 {
@@ -86,7 +138,7 @@ int test_balloon_init(struct kunit *test)
 		int nid;
 
 		for_each_node_state(nid, N_MEMORY)
-			if (balloon_node_free(nid) > balloon_node_free(t->nid))
+			if (node_free(nid) > node_free(t->nid))
 				t->nid = nid;
 	}
 	t->managed = managed(t->nid);
@@ -246,7 +298,7 @@ struct page *take_block(struct kunit *test)
 	struct test_balloon *t = test->priv;
 	unsigned int i, nr;
 
-	nr = balloon_take_pages(t->nid, t->ext, SUPERFRAME_PAGES, false);
+	nr = balloon_take_pages(t->nid, t->ext, SUPERFRAME_PAGES);
 	/* Where there is a free block they are all of that one, in order. */
 	for (i = 0; i < nr; i++)
 		if (t->ext[i].order || t->ext[i].pfn != t->ext[0].pfn + i)

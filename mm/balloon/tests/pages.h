@@ -8,6 +8,8 @@
 
 #include <kunit/test.h>
 
+#include <linux/vmstat.h>
+
 #include "../internal.h"
 
 /**
@@ -40,6 +42,9 @@ void expect_pages(struct kunit *test, unsigned long superframes, unsigned long p
 		  unsigned long foreign);
 struct balloon_block *find_block(struct page *page, unsigned int *bucket);
 long node_stat(int nid, enum balloon_stat item);
+unsigned long node_free(int nid);
+unsigned long node_populated(int nid);
+unsigned long vm_event(enum vm_event_item item);
 struct page *take_block(struct kunit *test);
 struct page *fill_block(struct kunit *test, unsigned int nr);
 void free_pages_of(struct kunit *test, unsigned int nr);

@@ -19,113 +19,12 @@ static unsigned long below(unsigned long n)
 	return n ? (((u64)prandom_u32_state(&rnd) << 32) | prandom_u32_state(&rnd)) % n : 0;
 }
 
-static void pick_largest_share(struct kunit *test)
-{
-	/* The largest share of free memory is not the most of it. */
-	struct balloon_share share[] = {
-		{ .nid = 0, .free = 900, .present = 2000, .limit = 900 },
-		{ .nid = 1, .free = 500, .present = 1000, .limit = 500 },
-		{ .nid = 2, .free = 100, .present = 4000, .limit = 100 },
-	};
-
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 3, true), 1);
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 3, false), 2);
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 2, false), 0);
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 1, false), 0);
-}
-
-static void pick_within_limits(struct kunit *test)
-{
-	struct balloon_share share[] = {
-		{ .nid = 0, .free = 900, .present = 1000, .limit = 0 },
-		{ .nid = 1, .free = 500, .present = 1000, .limit = 1 },
-		{ .nid = 2, .free = 100, .present = 1000, .limit = 0 },
-	};
-
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 3, true), 1);
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 3, false), 1);
-	share[1].limit = 0;
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 3, true), -1);
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 3, false), -1);
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 0, true), -1);
-}
-
-static void pick_ties(struct kunit *test)
-{
-	struct balloon_share share[] = {
-		{ .nid = 5, .free = 0, .present = 0, .limit = 0 },
-		{ .nid = 6, .free = 500, .present = 1000, .limit = 1 },
-		{ .nid = 7, .free = 1000, .present = 2000, .limit = 1 },
-	};
-
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 3, true), 1);
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 3, false), 1);
-	/* A node without memory divides nothing by zero. */
-	share[0].limit = 1;
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 3, true), 1);
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 3, false), 0);
-}
-
-static void pick_huge(struct kunit *test)
-{
-	struct balloon_share share[] = {
-		{ .nid = 0, .free = 8 * TIB, .present = 16 * TIB, .limit = 8 * TIB },
-		{ .nid = 1, .free = 9 * TIB, .present = 16 * TIB, .limit = 9 * TIB },
-		{ .nid = 2, .free = 16 * TIB, .present = 16 * TIB, .limit = 16 * TIB },
-	};
-
-	if (!IS_ENABLED(CONFIG_64BIT))
-		kunit_skip(test, "no machine of this kind is that large");
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 3, true), 2);
-	KUNIT_EXPECT_EQ(test, balloon_pick(share, 3, false), 0);
-	KUNIT_EXPECT_EQ(test, balloon_quota(share, 3, 2, 6 * TIB, true), 6 * TIB);
-	KUNIT_EXPECT_EQ(test, balloon_quota(share, 2, 1, 3 * TIB, true), 2 * TIB);
-	KUNIT_EXPECT_EQ(test, balloon_quota(share, 3, 0, 3 * TIB, false), 2 * TIB);
-}
-
 #define MAX_SHARES	64
 
-/*
- * Do what the search does: pick, take the quota, again, until @want is gone or
- * nobody can more. Returns what is left of it.
- */
-static unsigned long spread(struct kunit *test, struct balloon_share *share, unsigned int nr,
-			    unsigned long want, bool inflate, unsigned long *moved)
-{
-	unsigned long rounds = 0;
-
-	memset(moved, 0, nr * sizeof(*moved));
-	while (want) {
-		int i = balloon_pick(share, nr, inflate);
-		unsigned long pages;
-
-		if (i < 0)
-			break;
-		KUNIT_ASSERT_LT(test, i, (int)nr);
-		pages = balloon_quota(share, nr, i, want, inflate);
-		KUNIT_ASSERT_GT(test, pages, 0);
-		KUNIT_ASSERT_LE(test, pages, want);
-		KUNIT_ASSERT_LE(test, pages, share[i].limit);
-		/* Whole superframes, but for the last ones of all. */
-		if (pages % SUPERFRAME_PAGES)
-			KUNIT_ASSERT_TRUE(test, pages == want || pages == share[i].limit);
-
-		want -= pages;
-		moved[i] += pages;
-		share[i].limit -= pages;
-		if (inflate)
-			share[i].free -= pages;
-		else
-			share[i].free += pages;
-		KUNIT_ASSERT_LT(test, rounds++, 100000);
-	}
-	return want;
-}
-
 /* Free memory in units that make rounding small: 2^-16 of what is there. */
-static u64 level_of(const struct balloon_share *share)
+static u64 level_of(unsigned long free, unsigned long present)
 {
-	return share->present ? div64_u64((u64)share->free << 16, share->present) : 0;
+	return present ? div64_u64((u64)free << 16, present) : 0;
 }
 
 /*
@@ -133,20 +32,22 @@ static u64 level_of(const struct balloon_share *share)
  * than a superframe better off. The mirror of it where it took some.
  */
 static void expect_level(struct kunit *test, const struct balloon_share *share,
-			 unsigned int nr, const unsigned long *moved, bool inflate)
+			 unsigned int nr, bool inflate)
 {
 	unsigned int i, j;
 
 	for (i = 0; i < nr; i++) {
-		if (!moved[i])
+		if (!share[i].get)
 			continue;
 		for (j = 0; j < nr; j++) {
-			u64 mine = level_of(&share[i]), other = level_of(&share[j]), slack;
+			u64 mine = level_of(share[i].free, share[i].present);
+			u64 other = level_of(share[j].free, share[j].present), slack;
 
-			if (!share[j].limit)
+			/* Base pages are the last resort. */
+			if (share[j].room < SUPERFRAME_PAGES || !share[i].present)
 				continue;
-			slack = 4 + div64_u64((u64)SUPERFRAME_PAGES << 16, share[i].present) +
-				div64_u64((u64)SUPERFRAME_PAGES << 16, share[j].present);
+			slack = 4 + level_of(SUPERFRAME_PAGES, share[i].present) +
+				level_of(SUPERFRAME_PAGES, share[j].present);
 			if (inflate)
 				KUNIT_ASSERT_LE_MSG(test, other, mine + slack,
 						    "%u gave too much, %u too little", i, j);
@@ -157,98 +58,229 @@ static void expect_level(struct kunit *test, const struct balloon_share *share,
 	}
 }
 
-static void quota_levels(struct kunit *test)
+/*
+ * Spread @want, look at what must hold of any answer, and do it: what is left in
+ * @share is what the nodes have afterwards. Returns what found no room.
+ */
+static unsigned long spread(struct kunit *test, struct balloon_share *share, unsigned int nr,
+			    unsigned long want, bool inflate)
+{
+	unsigned long got, sum = 0, room = 0;
+	unsigned int i, odd = 0;
+
+	for (i = 0; i < nr; i++)
+		room += share[i].room;
+	got = balloon_level(share, nr, want, inflate);
+	for (i = 0; i < nr; i++) {
+		KUNIT_ASSERT_LE(test, share[i].get, share[i].room);
+		/* Whole superframes, but for the last ones of all. */
+		odd += share[i].get % SUPERFRAME_PAGES && share[i].get != share[i].room;
+		sum += share[i].get;
+		share[i].room -= share[i].get;
+		if (inflate)
+			share[i].free -= min(share[i].free, share[i].get);
+		else
+			share[i].free += share[i].get;
+	}
+	KUNIT_ASSERT_EQ(test, got, min(want, room));
+	KUNIT_ASSERT_EQ(test, sum, got);
+	KUNIT_ASSERT_LE(test, odd, 1);
+	expect_level(test, share, nr, inflate);
+	return want - got;
+}
+
+static void level_largest_share(struct kunit *test)
+{
+	/* The largest share of free memory is not the most of it. */
+	struct balloon_share share[] = {
+		{ .free = GIB, .present = 4 * GIB, .room = GIB },
+		{ .free = GIB / 2, .present = GIB, .room = GIB / 2 },
+		{ .free = GIB / 8, .present = 8 * GIB, .room = GIB / 8 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		unsigned long want = i ? SUPERFRAME_PAGES : 1;
+
+		KUNIT_EXPECT_EQ(test, balloon_level(share, 3, want, true), want);
+		KUNIT_EXPECT_EQ(test, share[1].get, want);
+		KUNIT_EXPECT_EQ(test, balloon_level(share, 3, want, false), want);
+		KUNIT_EXPECT_EQ(test, share[2].get, want);
+	}
+}
+
+static void level_within_room(struct kunit *test)
 {
 	struct balloon_share share[] = {
-		{ .nid = 0, .free = GIB / 2, .present = GIB, .limit = GIB / 2 },
-		{ .nid = 1, .free = GIB, .present = GIB, .limit = GIB },
-		{ .nid = 2, .free = GIB, .present = 2 * GIB, .limit = GIB },
-		{ .nid = 3, .free = 0, .present = 0, .limit = 0 },
+		{ .free = 900, .present = 1000, .room = 0 },
+		{ .free = 500, .present = 1000, .room = 1 },
+		{ .free = 100, .present = 1000, .room = 0 },
 	};
-	unsigned long moved[ARRAY_SIZE(share)];
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_EQ(test, balloon_level(share, 3, SUPERFRAME_PAGES, i), 1);
+		KUNIT_EXPECT_EQ(test, share[0].get, 0);
+		KUNIT_EXPECT_EQ(test, share[1].get, 1);
+		KUNIT_EXPECT_EQ(test, share[2].get, 0);
+	}
+	share[1].room = 0;
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_EQ(test, balloon_level(share, 3, GIB, i), 0);
+		KUNIT_EXPECT_EQ(test, share[1].get, 0);
+		KUNIT_EXPECT_EQ(test, balloon_level(share, 0, GIB, i), 0);
+	}
+	/* Nothing is wanted. What an earlier call had come to is not kept. */
+	share[0].room = GIB;
+	share[0].get = 77;
+	KUNIT_EXPECT_EQ(test, balloon_level(share, 3, 0, true), 0);
+	KUNIT_EXPECT_EQ(test, share[0].get, 0);
+}
+
+/* A node without memory divides nothing by zero, and is not in the others' way. */
+static void level_no_memory(struct kunit *test)
+{
+	struct balloon_share share[] = {
+		{ .free = 0, .present = 0, .room = 0 },
+		{ .free = 16 * SUPERFRAME_PAGES, .present = GIB, .room = 8 * SUPERFRAME_PAGES },
+		{ .free = 16 * SUPERFRAME_PAGES, .present = GIB, .room = 8 * SUPERFRAME_PAGES },
+	};
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_EQ(test, balloon_level(share, 3, 8 * SUPERFRAME_PAGES, i),
+				8 * SUPERFRAME_PAGES);
+		KUNIT_EXPECT_EQ(test, share[0].get, 0);
+		KUNIT_EXPECT_EQ(test, share[1].get, 4 * SUPERFRAME_PAGES);
+		KUNIT_EXPECT_EQ(test, share[2].get, 4 * SUPERFRAME_PAGES);
+	}
+	/* Its pages are to be had all the same: it may have lost its memory to hotplug. */
+	share[0].room = 5;
+	KUNIT_EXPECT_EQ(test, balloon_level(share, 1, 7, false), 5);
+	KUNIT_EXPECT_EQ(test, balloon_level(share, 1, 7, true), 5);
+}
+
+static void level_huge(struct kunit *test)
+{
+	struct balloon_share share[] = {
+		{ .free = 8 * TIB, .present = 16 * TIB, .room = 8 * TIB },
+		{ .free = 9 * TIB, .present = 16 * TIB, .room = 9 * TIB },
+		{ .free = 16 * TIB, .present = 16 * TIB, .room = 16 * TIB },
+	};
+
+	if (!IS_ENABLED(CONFIG_64BIT))
+		kunit_skip(test, "no machine of this kind is that large");
+	KUNIT_EXPECT_EQ(test, spread(test, share, 3, 6 * TIB, true), 0);
+	KUNIT_EXPECT_EQ(test, share[2].get, 6 * TIB);
+	KUNIT_EXPECT_EQ(test, spread(test, share, 3, 3 * TIB, true), 0);
+	KUNIT_EXPECT_LE(test, abs_diff(share[2].get, 2 * TIB), SUPERFRAME_PAGES);
+	KUNIT_EXPECT_LE(test, abs_diff(share[1].get, TIB), SUPERFRAME_PAGES);
+	KUNIT_EXPECT_EQ(test, share[0].get, 0);
+	/* More than is thinkable is all there is. */
+	KUNIT_EXPECT_EQ(test, spread(test, share, 3, ULONG_MAX, true), ULONG_MAX - 24 * TIB);
+}
+
+static void level_gives(struct kunit *test)
+{
+	struct balloon_share share[] = {
+		{ .free = GIB / 2, .present = GIB, .room = GIB / 2 },
+		{ .free = GIB, .present = GIB, .room = GIB },
+		{ .free = GIB, .present = 2 * GIB, .room = GIB },
+		{ .free = 0, .present = 0, .room = 0 },
+	};
 
 	/* The richest alone, until it is level with the others. */
-	KUNIT_EXPECT_EQ(test, spread(test, share, 4, GIB / 4, true, moved), 0);
-	KUNIT_EXPECT_EQ(test, moved[1], GIB / 4);
-	KUNIT_EXPECT_EQ(test, spread(test, share, 4, GIB / 4, true, moved), 0);
-	KUNIT_EXPECT_EQ(test, moved[1], GIB / 4);
+	KUNIT_EXPECT_EQ(test, spread(test, share, 4, GIB / 4, true), 0);
+	KUNIT_EXPECT_EQ(test, share[1].get, GIB / 4);
+	KUNIT_EXPECT_EQ(test, spread(test, share, 4, GIB / 4, true), 0);
+	KUNIT_EXPECT_EQ(test, share[1].get, GIB / 4);
 	/* Then all, by what they have. */
-	KUNIT_EXPECT_EQ(test, spread(test, share, 4, GIB, true, moved), 0);
-	expect_level(test, share, 4, moved, true);
-	KUNIT_EXPECT_LE(test, abs_diff(moved[0], GIB / 4), SUPERFRAME_PAGES);
-	KUNIT_EXPECT_LE(test, abs_diff(moved[1], GIB / 4), SUPERFRAME_PAGES);
-	KUNIT_EXPECT_LE(test, abs_diff(moved[2], GIB / 2), SUPERFRAME_PAGES);
+	KUNIT_EXPECT_EQ(test, spread(test, share, 4, GIB, true), 0);
+	KUNIT_EXPECT_LE(test, abs_diff(share[0].get, GIB / 4), SUPERFRAME_PAGES);
+	KUNIT_EXPECT_LE(test, abs_diff(share[1].get, GIB / 4), SUPERFRAME_PAGES);
+	KUNIT_EXPECT_LE(test, abs_diff(share[2].get, GIB / 2), SUPERFRAME_PAGES);
 	/* All there is, and not a page more. */
-	KUNIT_EXPECT_EQ(test, spread(test, share, 4, 2 * GIB, true, moved), GIB);
+	KUNIT_EXPECT_EQ(test, spread(test, share, 4, 2 * GIB, true), GIB);
 	KUNIT_EXPECT_EQ(test, share[0].free + share[1].free + share[2].free, 0);
 }
 
-static void quota_mirror(struct kunit *test)
+static void level_gets(struct kunit *test)
 {
 	struct balloon_share share[] = {
-		{ .nid = 0, .free = GIB / 2, .present = GIB, .limit = GIB / 2 },
-		{ .nid = 1, .free = 0, .present = GIB, .limit = GIB },
-		{ .nid = 2, .free = GIB, .present = 2 * GIB, .limit = GIB },
+		{ .free = GIB / 2, .present = GIB, .room = GIB / 2 },
+		{ .free = 0, .present = GIB, .room = GIB },
+		{ .free = GIB, .present = 2 * GIB, .room = GIB },
 	};
-	unsigned long moved[ARRAY_SIZE(share)];
 
-	KUNIT_EXPECT_EQ(test, spread(test, share, 3, GIB / 2, false, moved), 0);
-	KUNIT_EXPECT_EQ(test, moved[1], GIB / 2);
-	KUNIT_EXPECT_EQ(test, spread(test, share, 3, GIB, false, moved), 0);
-	expect_level(test, share, 3, moved, false);
-	KUNIT_EXPECT_LE(test, abs_diff(moved[0], GIB / 4), SUPERFRAME_PAGES);
-	KUNIT_EXPECT_LE(test, abs_diff(moved[2], GIB / 2), SUPERFRAME_PAGES);
-	KUNIT_EXPECT_EQ(test, spread(test, share, 3, 2 * GIB, false, moved), GIB);
+	KUNIT_EXPECT_EQ(test, spread(test, share, 3, GIB / 2, false), 0);
+	KUNIT_EXPECT_EQ(test, share[1].get, GIB / 2);
+	KUNIT_EXPECT_EQ(test, spread(test, share, 3, GIB, false), 0);
+	KUNIT_EXPECT_LE(test, abs_diff(share[0].get, GIB / 4), SUPERFRAME_PAGES);
+	KUNIT_EXPECT_LE(test, abs_diff(share[2].get, GIB / 2), SUPERFRAME_PAGES);
+	KUNIT_EXPECT_EQ(test, spread(test, share, 3, 2 * GIB, false), GIB);
 }
 
 /* A node that can give little leaves the rest to the others. */
-static void quota_limited(struct kunit *test)
+static void level_little_room(struct kunit *test)
 {
 	struct balloon_share share[] = {
-		{ .nid = 0, .free = GIB, .present = GIB, .limit = 3 * SUPERFRAME_PAGES + 7 },
-		{ .nid = 1, .free = GIB, .present = GIB, .limit = GIB },
-		{ .nid = 2, .free = GIB, .present = GIB, .limit = GIB },
+		{ .free = GIB, .present = GIB, .room = 3 * SUPERFRAME_PAGES },
+		{ .free = GIB, .present = GIB, .room = GIB },
+		{ .free = GIB, .present = GIB, .room = GIB },
 	};
-	unsigned long moved[ARRAY_SIZE(share)];
 
-	KUNIT_EXPECT_EQ(test, spread(test, share, 3, GIB, true, moved), 0);
-	KUNIT_EXPECT_EQ(test, moved[0], 3 * SUPERFRAME_PAGES + 7);
-	KUNIT_EXPECT_LE(test, abs_diff(moved[1], moved[2]), 2 * SUPERFRAME_PAGES);
-	expect_level(test, share, 3, moved, true);
+	KUNIT_EXPECT_EQ(test, spread(test, share, 3, GIB, true), 0);
+	KUNIT_EXPECT_EQ(test, share[0].get, 3 * SUPERFRAME_PAGES);
+	KUNIT_EXPECT_LE(test, abs_diff(share[1].get, share[2].get), 2 * SUPERFRAME_PAGES);
 }
 
-static void quota_small(struct kunit *test)
+/* Less than a superframe comes from one node, the one whose turn it is. */
+static void level_remainder(struct kunit *test)
 {
 	struct balloon_share share[] = {
-		{ .nid = 0, .free = GIB, .present = GIB, .limit = GIB },
-		{ .nid = 1, .free = GIB, .present = GIB, .limit = 5 },
+		{ .free = GIB / 8, .present = GIB, .room = GIB / 8 },
+		{ .free = GIB / 2, .present = GIB, .room = GIB / 2 },
+		{ .free = GIB / 4, .present = GIB, .room = 5 },
 	};
+	unsigned long step = SUPERFRAME_PAGES / 2 + 1;
+	unsigned int i;
 
-	KUNIT_EXPECT_EQ(test, balloon_quota(share, 2, 0, 1, true), 1);
-	KUNIT_EXPECT_EQ(test, balloon_quota(share, 2, 0, SUPERFRAME_PAGES - 1, true),
+	KUNIT_EXPECT_EQ(test, balloon_level(share, 3, SUPERFRAME_PAGES - 1, true),
 			SUPERFRAME_PAGES - 1);
-	KUNIT_EXPECT_EQ(test, balloon_quota(share, 2, 0, SUPERFRAME_PAGES, true),
-			SUPERFRAME_PAGES);
-	KUNIT_EXPECT_EQ(test, balloon_quota(share, 2, 1, SUPERFRAME_PAGES, true), 5);
-	KUNIT_EXPECT_EQ(test, balloon_quota(share, 2, 1, 3, false), 3);
-	KUNIT_EXPECT_EQ(test, balloon_quota(share, 2, 1, 30, false), 5);
+	KUNIT_EXPECT_EQ(test, share[1].get, SUPERFRAME_PAGES - 1);
+	KUNIT_EXPECT_EQ(test, balloon_level(share, 3, SUPERFRAME_PAGES - 1, false),
+			SUPERFRAME_PAGES - 1);
+	KUNIT_EXPECT_EQ(test, share[0].get, SUPERFRAME_PAGES - 1);
+	/* It is in one piece wherever there is room for it. */
+	share[1].room = 7;
+	KUNIT_EXPECT_EQ(test, balloon_level(share, 3, 10, true), 10);
+	KUNIT_EXPECT_EQ(test, share[0].get, 10);
+	/* Or in pieces. */
+	share[0].room = 2;
+	KUNIT_EXPECT_EQ(test, balloon_level(share, 3, 10, true), 10);
+	KUNIT_EXPECT_EQ(test, balloon_level(share, 3, 30, true), 14);
+
+	/* A host that goes by small steps does not get them all from one node. */
+	share[0].room = GIB / 8;
+	share[1].room = GIB / 2;
+	for (i = 0; i < 100; i++)
+		KUNIT_ASSERT_EQ(test, spread(test, share, 2, step, true), 0);
+	KUNIT_EXPECT_EQ(test, share[0].free, GIB / 8);
+	KUNIT_EXPECT_EQ(test, share[1].free, GIB / 2 - 100 * step);
 }
 
-static void quota_random(struct kunit *test)
+static void level_random(struct kunit *test)
 {
 	struct balloon_share *share;
-	unsigned long *moved;
 	unsigned int round, nr, i;
 
 	share = kunit_kcalloc(test, MAX_SHARES, sizeof(*share), GFP_KERNEL);
-	moved = kunit_kcalloc(test, MAX_SHARES, sizeof(*moved), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, share);
-	KUNIT_ASSERT_NOT_NULL(test, moved);
 
 	prandom_seed_state(&rnd, 4096);
-	for (round = 0; round < 200; round++) {
+	for (round = 0; round < 400; round++) {
+		unsigned long can = 0, want;
 		bool inflate = round & 1;
-		unsigned long can = 0, want, left;
 
 		nr = 1 + below(round & 2 ? 4 : MAX_SHARES);
 		for (i = 0; i < nr; i++) {
@@ -257,16 +289,14 @@ static void quota_random(struct kunit *test)
 			unsigned long most = inflate ? free : present - free;
 
 			share[i] = (struct balloon_share){
-				.nid = i, .free = free, .present = present,
+				.free = free, .present = present,
 				/* Some can give all, some little, some nothing. */
-				.limit = below(3) ? most : below(most + 1),
+				.room = below(3) ? most : below(most + 1),
 			};
-			can += share[i].limit;
+			can += share[i].room;
 		}
-		want = below(can + can / 8 + 1);
-		left = spread(test, share, nr, want, inflate, moved);
-		KUNIT_ASSERT_EQ(test, left, want - min(want, can));
-		expect_level(test, share, nr, moved, inflate);
+		want = below(8) ? below(can + can / 8 + 1) : below(2 * SUPERFRAME_PAGES);
+		spread(test, share, nr, want, inflate);
 	}
 }
 
@@ -375,15 +405,15 @@ static void targets_random(struct kunit *test)
 }
 
 static struct kunit_case policy_cases[] = {
-	KUNIT_CASE(pick_largest_share),
-	KUNIT_CASE(pick_within_limits),
-	KUNIT_CASE(pick_ties),
-	KUNIT_CASE(pick_huge),
-	KUNIT_CASE(quota_levels),
-	KUNIT_CASE(quota_mirror),
-	KUNIT_CASE(quota_limited),
-	KUNIT_CASE(quota_small),
-	KUNIT_CASE(quota_random),
+	KUNIT_CASE(level_largest_share),
+	KUNIT_CASE(level_within_room),
+	KUNIT_CASE(level_no_memory),
+	KUNIT_CASE(level_huge),
+	KUNIT_CASE(level_gives),
+	KUNIT_CASE(level_gets),
+	KUNIT_CASE(level_little_room),
+	KUNIT_CASE(level_remainder),
+	KUNIT_CASE(level_random),
 	KUNIT_CASE(targets_that_fit),
 	KUNIT_CASE(targets_zero),
 	KUNIT_CASE(targets_halved),

@@ -235,7 +235,7 @@ static void ring_live(struct kunit *test)
 	struct balloon_node *bn;
 	int nid;
 
-	for (nid = 0; (bn = balloon_node_from(&nid)); nid++) {
+	for_each_balloon_node(bn, nid) {
 		struct balloon_rings *r;
 		unsigned int nr = 0;
 		int first = -1;

@@ -5,6 +5,7 @@
 #include <kunit/test.h>
 
 #include <linux/kernfs.h>
+#include <linux/ktime.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/prandom.h>
@@ -201,91 +202,195 @@ static void scale_text(struct kunit *test)
 	kunit_info(test, "%u rings, %u bytes\n", lines, len);
 }
 
-/*
- * What search.c does, with numbers for memory: from the origin outwards, in
- * each ring by the policy's rule until nobody there has more.
- */
-static unsigned long inflate(struct kunit *test, const struct balloon_rings *r,
-			     struct balloon_share *share, unsigned long *took, unsigned long want)
+KUNIT_DEFINE_ACTION_WRAPPER(free_plan, balloon_plan_free, struct balloon_plan *);
+
+/* What a node of these machines has free and all together, in base pages. */
+static unsigned long free_of(unsigned int nid)
 {
-	unsigned int first, end, i;
-
-	for (first = 0; want && first < r->nr; first = end) {
-		end = balloon_ring_end(r, first);
-		for (i = first; i < end; i++) {
-			unsigned long free = 512 * (16 + r->node[i].nid % 7);
-
-			share[i - first] = (struct balloon_share){
-				.nid = r->node[i].nid, .free = free, .limit = free,
-				.present = 512 * (64 + r->node[i].nid % 5),
-			};
-		}
-		while (want) {
-			int pick = balloon_pick(share, end - first, true);
-			unsigned long pages;
-
-			if (pick < 0)
-				break;
-			pages = balloon_quota(share, end - first, pick, want, true);
-			KUNIT_ASSERT_GT(test, pages, 0);
-			KUNIT_ASSERT_LE(test, pages, min(want, share[pick].limit));
-			share[pick].free -= pages;
-			share[pick].limit -= pages;
-			took[share[pick].nid] += pages;
-			want -= pages;
-		}
-	}
-	return want;
+	return 512 * (16 + nid % 7);
 }
 
-/* A ring gives all it has before the next gives anything, and only the last one is shared. */
-static void scale_inflate_order(struct kunit *test)
+static unsigned long present_of(unsigned int nid)
 {
-	const struct machine *m = test->param_value;
-	struct balloon_rings *r;
-	struct balloon_share *share;
-	unsigned long *took, has, sum, want = 0, total = 0;
-	unsigned int i, first, end;
-	int last = -1;
+	return 512 * (64 + nid % 5);
+}
 
-	share = kunit_kcalloc(test, NODES, sizeof(*share), GFP_KERNEL);
-	took = kunit_kcalloc(test, NODES, sizeof(*took), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, share);
-	KUNIT_ASSERT_NOT_NULL(test, took);
+/*
+ * A plan for a machine on which nothing is ballooned. Each @step-th node has rings of
+ * its own; the others, whose rings nobody looks at, have those of node 0.
+ */
+static struct balloon_plan *new_plan(struct kunit *test, const struct machine *m,
+				     unsigned int step)
+{
+	struct balloon_plan *plan = kunit_kzalloc(test, sizeof(*plan), GFP_KERNEL);
+	unsigned int nid;
+
+	KUNIT_ASSERT_NOT_NULL(test, plan);
+	KUNIT_ASSERT_EQ(test, balloon_plan_alloc(plan, NODES), 0);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, free_plan, plan), 0);
 	bitmap_fill(nodes, NODES);
-	r = build(test, m, 300);
-	for (i = 0; i < NODES; i++)
-		want += 512 * (16 + i % 7);
-	want = round_down(want / 3, SUPERFRAME_PAGES);
+	for (nid = 0; nid < NODES; nid++) {
+		struct balloon_plan_node *node = &plan->node[nid];
 
-	KUNIT_EXPECT_EQ(test, inflate(test, r, share, took, want), 0);
+		node->target = BALLOON_TARGET_AUTO;
+		node->rings = nid % step ? plan->node[0].rings : build(test, m, nid);
+		node->present = present_of(nid);
+	}
+	plan->policy = BALLOON_BALANCE;
+	plan->origin = 0;
+	plan->hungry = NUMA_NO_NODE;
+	return plan;
+}
+
+/* What is free is used up by a plan: it is filled in for each. */
+static void plan_once(struct balloon_plan *plan)
+{
+	unsigned int nid;
+
+	for (nid = 0; nid < NODES; nid++) {
+		struct balloon_plan_node *node = &plan->node[nid];
+
+		node->free = free_of(nid) - min(free_of(nid), node->held);
+		node->grow = node->free;
+		node->move = node->free;
+	}
+	balloon_plan(plan);
+}
+
+static void expect_plan(struct kunit *test, const struct balloon_plan *plan)
+{
+	unsigned long sum = 0;
+	unsigned int nid, bad = 0;
+
+	for (nid = 0; nid < NODES; nid++) {
+		sum += plan->node[nid].want;
+		bad += plan->node[nid].want > free_of(nid);
+	}
+	KUNIT_EXPECT_EQ(test, sum, plan->goal);
+	KUNIT_EXPECT_EQ(test, plan->missing, 0);
+	KUNIT_EXPECT_EQ(test, plan->extra, 0);
+	KUNIT_EXPECT_EQ(test, bad, 0);
+}
+
+static unsigned long free_of_all(void)
+{
+	unsigned long sum = 0;
+	unsigned int nid;
+
+	for (nid = 0; nid < NODES; nid++)
+		sum += free_of(nid);
+	return sum;
+}
+
+/*
+ * One node's target, of a third of all that is free: a ring gives all it has before
+ * the next gives anything.
+ */
+static void scale_target_order(struct kunit *test)
+{
+	struct balloon_plan *plan = new_plan(test, test->param_value, 60);
+	const struct balloon_rings *r = plan->node[300].rings;
+	unsigned long want = round_down(free_of_all() / 3, SUPERFRAME_PAGES), total = 0;
+	unsigned int i, first, end;
+
+	plan->node[300].target = want;
+	plan->goal = want;
+	plan_once(plan);
+	expect_plan(test, plan);
 	for (first = 0; first < NODES; first = end) {
-		unsigned long least = ULONG_MAX, most = 0;
+		unsigned long has = 0, sum = 0;
 
 		end = balloon_ring_end(r, first);
-		for (i = first, has = 0, sum = 0; i < end; i++) {
-			unsigned int nid = r->node[i].nid, present = 512 * (64 + nid % 5);
-			unsigned long free = 512 * (16 + nid % 7), left = free - took[nid];
-
-			has += free;
-			sum += took[nid];
-			/* In thousandths of the node. */
-			most = max(most, left * 1000 / present);
-			if (took[nid])
-				least = min(least, left * 1000 / present);
+		for (i = first; i < end; i++) {
+			has += free_of(r->node[i].nid);
+			sum += plan->node[r->node[i].nid].want;
 		}
+		KUNIT_EXPECT_EQ(test, sum, min(has, want - total));
 		total += sum;
-		if (sum && sum < has) {
-			KUNIT_EXPECT_EQ(test, last, -1);
-			KUNIT_EXPECT_EQ(test, total, want);
-			/* Who gave is not poorer than anybody, but for a superframe of 64. */
-			KUNIT_EXPECT_LE(test, most, least + 2 * 1000 / 64);
-			last = first;
-		} else if (!sum) {
-			KUNIT_EXPECT_EQ(test, total, want);
-		}
 	}
 	KUNIT_EXPECT_EQ(test, total, want);
+}
+
+/* Where no node has a target, shares of free memory end up equal. */
+static void scale_balance(struct kunit *test)
+{
+	struct balloon_plan *plan = new_plan(test, &machines[1], NODES);
+	unsigned long most = 0, least = ULONG_MAX;
+	unsigned int nid;
+
+	plan->goal = free_of_all() / 2 + 77;
+	plan_once(plan);
+	expect_plan(test, plan);
+	for (nid = 0; nid < NODES; nid++) {
+		unsigned long want = plan->node[nid].want, left;
+
+		/* In thousandths of the node. */
+		left = (free_of(nid) - want) * 1000 / present_of(nid);
+		most = max(most, left);
+		if (want)
+			least = min(least, left);
+	}
+	/* A superframe is one of 64. */
+	KUNIT_EXPECT_LE(test, most, least + 2 * 1000 / 64 + 2);
+}
+
+static u64 time_plan(struct kunit *test, struct balloon_plan *plan)
+{
+	u64 best = U64_MAX, began;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		began = ktime_get_ns();
+		plan_once(plan);
+		best = min(best, ktime_get_ns() - began);
+		cond_resched();
+	}
+	expect_plan(test, plan);
+	return best;
+}
+
+/* A target for each node: what fits on it, or twice as much on every other one. */
+static void scale_plan(struct kunit *test)
+{
+	/* An emulated machine with all checks on is not what the limit is for. */
+	u64 limit = (IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_LOCKDEP) ? 100 : 5) *
+		    NSEC_PER_MSEC;
+	struct balloon_plan *plan = new_plan(test, test->param_value, 1);
+	u64 fits, beyond, moves;
+	unsigned int nid;
+
+	plan->goal = 0;
+	for (nid = 0; nid < NODES; nid++) {
+		plan->node[nid].target = free_of(nid) - 512 * (nid % 3);
+		plan->goal += plan->node[nid].target;
+	}
+	/* What is asked for is scaled down to the host's total. */
+	plan->goal -= 12345;
+	fits = time_plan(test, plan);
+
+	plan->goal = 0;
+	for (nid = 0; nid < NODES; nid++) {
+		plan->node[nid].target = nid & 1 ? 0 : 2 * free_of(nid) - 512 * 16;
+		plan->goal += plan->node[nid].target;
+	}
+	beyond = time_plan(test, plan);
+
+	/* All that is ballooned is on the nodes that are to hold nothing. */
+	plan->goal = 0;
+	for (nid = 0; nid < NODES; nid++) {
+		plan->node[nid].target = nid & 1 ? 0 : 512 * 16;
+		plan->node[nid].held = nid & 1 ? 512 * 16 : 0;
+		plan->goal += 512 * 8;
+	}
+	moves = time_plan(test, plan);
+	for (nid = 0; nid < NODES; nid++)
+		KUNIT_EXPECT_EQ(test, plan->node[nid].want, plan->node[nid].target);
+
+	kunit_info(test, "a target on each node: %llu us; twice as much on each second: %llu us; "
+		   "all moves: %llu us\n", fits / 1000, beyond / 1000, moves / 1000);
+	KUNIT_EXPECT_LT(test, fits, limit);
+	KUNIT_EXPECT_LT(test, beyond, limit);
+	KUNIT_EXPECT_LT(test, moves, limit);
 }
 
 /* Slab pages in use, with what the cpus have not passed on yet. */
@@ -364,7 +469,7 @@ static void expect_below(struct kunit *test, const char *what, u64 bytes)
 /* All that is kept, by the sizes of what is really allocated. */
 static void scale_memory(struct kunit *test)
 {
-	u64 node, rings, folder, fixed, held, block, tree, measured;
+	u64 node, rings, folder, fixed, planned, block, tree, measured;
 	unsigned long blocks = MEMORY >> (SUPERFRAME_ORDER + PAGE_SHIFT);
 	struct balloon_rings *r;
 
@@ -376,22 +481,21 @@ static void scale_memory(struct kunit *test)
 	node = kmalloc_size_roundup(sizeof(struct balloon_node));
 	rings = kmalloc_size_roundup(struct_size(r, node, r->nr));
 	folder = FOLDER * sizeof(struct kernfs_node);
-	/* balloon_nodes, node_goal, shares, ring_nid, ring_end; extents of a batch. */
-	fixed = NODES * (sizeof(void *) + sizeof(long) + sizeof(struct balloon_share) + 4) +
+	/* balloon_nodes; extents of a batch; a plan. */
+	planned = sizeof(struct balloon_plan_node) + sizeof(unsigned long) +
+		  sizeof(struct balloon_share) + sizeof(unsigned short);
+	fixed = NODES * (sizeof(void *) + planned) +
 		BALLOON_BATCH_PAGES * sizeof(struct balloon_extent);
-	held = kmalloc_size_roundup(NODES * sizeof(unsigned long));
 	block = kmalloc_size_roundup(sizeof(struct balloon_block));
 	tree = xa_nodes(blocks - 1, blocks) * sizeof(struct xa_node);
 
-	kunit_info(test, "a node: %llu bytes, its rings: %llu, its folder: %llu, its claims: %llu; "
-		   "a block: %llu, with its part of the tree: %llu\n", node, rings, folder, held,
+	kunit_info(test, "a node: %llu bytes, its rings: %llu, its folder: %llu, in the plan: %llu; "
+		   "a block: %llu, with its part of the tree: %llu\n", node, rings, folder, planned,
 		   block, block + div64_u64(tree, blocks));
 
 	fixed += NODES * (node + rings + folder);
 	/* Superframes are linked by their pages: they cost nothing. */
 	expect_below(test, "idle, or all in superframes", fixed);
-	fixed += NODES * held;
-	expect_below(test, "with a target on each node", fixed);
 	fixed += blocks * block + tree;
 	expect_below(test, "with a page of each block as well", fixed);
 
@@ -410,7 +514,9 @@ static struct kunit_case scale_cases[] = {
 	KUNIT_CASE_PARAM(scale_rings, machine_gen_params),
 	KUNIT_CASE(scale_ring_sizes),
 	KUNIT_CASE_PARAM(scale_text, machine_gen_params),
-	KUNIT_CASE_PARAM(scale_inflate_order, machine_gen_params),
+	KUNIT_CASE_PARAM(scale_target_order, machine_gen_params),
+	KUNIT_CASE(scale_balance),
+	KUNIT_CASE_PARAM(scale_plan, machine_gen_params),
 	KUNIT_CASE(scale_memory),
 	{}
 };

@@ -14,6 +14,9 @@
 
 #define FOREVER		120.0
 
+/* A node keeps this share of its memory beyond the high watermark. */
+#define RESERVE		64
+
 int nr_nodes;
 int nodes[MAX_NODES];
 
@@ -179,7 +182,7 @@ static long free_superframes(int nid, const char *zone)
 void node_memory(int nid, struct node_memory *m)
 {
 	FILE *f = fopen("/proc/zoneinfo", "r");
-	long value, free = 0, high = 0, reserve;
+	long value, free = 0, high = 0, present = 0, reserve;
 	char line[512], zone[32] = "";
 	int n, ours = 0;
 
@@ -199,6 +202,7 @@ void node_memory(int nid, struct node_memory *m)
 		} else if (sscanf(line, " high %ld", &value) == 1) {
 			high = value;
 		} else if (sscanf(line, " present %ld", &value) == 1) {
+			present = value;
 			m->present += value;
 		} else if (strstr(line, "protection: (")) {
 			/* What is kept for those who can use no higher zone. */
@@ -206,6 +210,8 @@ void node_memory(int nid, struct node_memory *m)
 			reserve = strtol(last + 1, NULL, 10);
 			value = free - high - reserve;
 			m->above += value > 0 ? value : 0;
+			value -= present / RESERVE;
+			m->give += value > 0 ? value : 0;
 			value = value / SUPERFRAME - 1;
 			if (value > 0)
 				m->spare += min_long(value, free_superframes(nid, zone));
@@ -226,6 +232,7 @@ void all_memory(struct node_memory *sum)
 		sum->free += m.free;
 		sum->present += m.present;
 		sum->above += m.above;
+		sum->give += m.give;
 		sum->spare += m.spare;
 	}
 }
@@ -263,6 +270,17 @@ void proactive_compaction(bool on)
 long read_vmstat(const char *name)
 {
 	return line_number("/proc/vmstat", name);
+}
+
+long reclaimed_pages(void)
+{
+	return read_vmstat("pgsteal_kswapd") + read_vmstat("pgsteal_direct") +
+	       read_vmstat("pgsteal_khugepaged");
+}
+
+long balloon_events(void)
+{
+	return read_vmstat("balloon_inflate") - read_vmstat("balloon_deflate");
 }
 
 long vmstat_balloon(void)
@@ -379,7 +397,8 @@ int sim_free(int nid, long pages)
 void sim_defaults(void)
 {
 	static const char * const knobs[] = {
-		"refuse_inflate", "refuse_deflate", "fail", "short", "lie", "delay_ms",
+		"hang", "refuse_inflate", "refuse_deflate", "refuse_order", "fail", "short", "lie",
+		"delay_ms",
 	};
 	size_t k;
 	int i;
@@ -393,6 +412,7 @@ void sim_defaults(void)
 	write_text(ALL "policy", "balance\n");
 	write_text(ALL "superframe_targets", "0\n");
 	write_text(ALL "refill", "credit\n");
+	write_text(ALL "reclaim", "swap\n");
 	/* The worker goes on. */
 	write_number(HOLD, 0);
 }
@@ -466,6 +486,20 @@ bool wait_settled(double seconds)
 bool set_target(long pages)
 {
 	return !sim_set("target", pages) && wait_pages(pages, FOREVER);
+}
+
+bool wait_state(const char *state, double seconds)
+{
+	double end = now() + seconds;
+	char text[64];
+
+	while (read_text(ALL "state", text, sizeof(text)) <= 0 ||
+	       strncmp(text, state, strlen(state))) {
+		if (now() > end)
+			return false;
+		nap();
+	}
+	return true;
 }
 
 static const char *broken_now(void)

@@ -51,7 +51,9 @@ struct node_memory {
 	long present;
 	/* What is above the high watermarks and other zones' reserves. */
 	long above;
-	/* Superframes that could still be taken without going below a watermark. */
+	/* What of it the balloon may take: the node keeps a reserve of its own. */
+	long give;
+	/* Superframes that the balloon could still take without going below that. */
 	long spare;
 };
 
@@ -68,6 +70,10 @@ void proactive_compaction(bool on);
 long read_vmstat(const char *name);
 long vmstat_balloon(void);
 long node_vmstat_balloon(int nid);
+/* All that left page cache and anonymous memory by reclaim. */
+long reclaimed_pages(void);
+/* What entered the balloon less what left it, by /proc/vmstat. */
+long balloon_events(void);
 long meminfo_kb(const char *name);
 long node_meminfo_kb(int nid, const char *name);
 bool offline_pages(long *pages, long *partial_blocks);
@@ -88,6 +94,8 @@ double now(void);
 bool wait_pages(long pages, double seconds);
 bool wait_settled(double seconds);
 bool set_target(long pages);
+/* What the balloon says that it is at, up to a number of seconds. */
+bool wait_state(const char *state, double seconds);
 
 /* What must hold at any time the balloon rests; "" or what does not. */
 const char *broken(void);

@@ -313,7 +313,7 @@ TEST_F_TIMEOUT(balloon, partial_blocks_are_put_together, LONG)
 	proactive_compaction(false);
 	ASSERT_TRUE(use(&u, last(), 12, 502, 0));
 	node_memory(last(), &m);
-	want = m.above - 2 * SUPERFRAME;
+	want = m.give - 2 * SUPERFRAME;
 	ASSERT_EQ(0, node_target(last(), want));
 	ASSERT_TRUE(set_target(want));
 	ASSERT_TRUE(wait_settled(20));

@@ -2,10 +2,14 @@
 /*
  * A host that refuses, errs, lies or is slow.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "fixture.h"
+#include "memory.h"
 
 #define ALWAYS		4294967295L
 
@@ -65,10 +69,112 @@ TEST_F_TIMEOUT(balloon, retries_back_off, LONG)
 	EXPECT_GE(before + 4, retries());
 	EXPECT_EQ(0, sum_pages());
 
+	/* After 1 s again. */
+	before = retries();
+	ASSERT_EQ(0, sim_set("target", 3 * SUPERFRAME));
+	usleep(2200000);
+	EXPECT_LE(before + 1, retries());
+	EXPECT_GE(before + 2, retries());
+
 	ASSERT_EQ(0, sim_set("refuse_inflate", 0));
 	EXPECT_EQ(0, sum_pages());
 	ASSERT_EQ(0, sim_set("target", 2 * SUPERFRAME));
 	EXPECT_TRUE(wait_pages(2 * SUPERFRAME, 2));
+	EXPECT_STREQ("", broken());
+}
+
+/* A pass that takes longer than a second has come to its end all the same. */
+TEST_F_TIMEOUT(balloon, slow_refusals_back_off, LONG)
+{
+	long before = retries(), calls;
+	bool rested = false;
+	double end;
+
+	ASSERT_EQ(0, sim_set("delay_ms", 1100));
+	ASSERT_EQ(0, sim_set("refuse_inflate", ALWAYS));
+	calls = sim_get("calls");
+	ASSERT_EQ(0, sim_set("target", 5000));
+	end = now() + 12;
+	while (now() < end) {
+		rested |= sim_get("calls") != calls && !read_number(BUSY);
+		usleep(20000);
+	}
+	TH_LOG("%ld calls, %ld retries", sim_get("calls") - calls, retries() - before);
+	/* At 0, 1, 3, 7 s, and the calls' own time. */
+	EXPECT_GE(5, sim_get("calls") - calls);
+	EXPECT_LE(2, sim_get("calls") - calls);
+	EXPECT_LT(before, retries());
+	EXPECT_TRUE(rested);
+	EXPECT_EQ(0, sum_pages());
+	EXPECT_TRUE(wait_state("waiting: host-refused ", 3));
+}
+
+/* What can't be inflated is not in the way of what is to be deflated. */
+TEST_F_TIMEOUT(balloon, refused_target_starves_nobody, LONG)
+{
+	long total = 40 * SUPERFRAME, less = 10 * SUPERFRAME;
+
+	if (nr_nodes < 2)
+		SKIP(return, "needs two nodes");
+	ASSERT_EQ(0, node_target(nodes[0], total));
+	ASSERT_TRUE(set_target(total));
+	ASSERT_EQ(0, node_target_auto(nodes[0]));
+	ASSERT_TRUE(wait_settled(10));
+	ASSERT_EQ(0, sim_set("delay_ms", 1100));
+	ASSERT_EQ(0, sim_set("refuse_inflate", ALWAYS));
+	ASSERT_EQ(0, node_target(nodes[1], total));
+	usleep(500000);
+	ASSERT_EQ(0, sim_set("target", less));
+	EXPECT_TRUE(wait_pages(less, 5))
+		TH_LOG("%ld of %ld pages", sum_pages(), less);
+	ASSERT_EQ(0, sim_set("delay_ms", 0));
+	EXPECT_EQ(less, sum_pages());
+	EXPECT_STREQ("", broken());
+	ASSERT_EQ(0, sim_set("refuse_inflate", 0));
+	EXPECT_TRUE(wait_settled(10));
+}
+
+/* A host that gives nothing is asked for pieces once, not for those of one more with each retry. */
+TEST_F_TIMEOUT(balloon, refusals_split_once, LONG)
+{
+	long pages = 20 * SUPERFRAME, before, split;
+	double end = now() + 60;
+
+	ASSERT_TRUE(set_target(pages));
+	ASSERT_TRUE(wait_settled(10));
+	before = retries();
+	split = sum_stat("split");
+	ASSERT_EQ(0, sim_set("refuse_deflate", ALWAYS));
+	ASSERT_EQ(0, sim_set("target", 0));
+	while (retries() < before + 4 && now() < end)
+		usleep(100000);
+	TH_LOG("%ld retries, %ld splits", retries() - before, sum_stat("split") - split);
+	EXPECT_LE(before + 4, retries());
+	EXPECT_GE(split + nr_nodes, sum_stat("split"));
+	EXPECT_EQ(pages, sum_pages());
+	EXPECT_STREQ("", broken());
+	ASSERT_EQ(0, sim_set("refuse_deflate", 0));
+	ASSERT_EQ(0, sim_set("target", 1));
+	EXPECT_TRUE(wait_pages(1, 20));
+}
+
+/* It has no 2M in one piece: it gives what it has. */
+TEST_F_TIMEOUT(balloon, host_has_pieces_only, LONG)
+{
+	ASSERT_TRUE(set_target(6 * SUPERFRAME));
+	ASSERT_TRUE(wait_settled(10));
+	ASSERT_EQ(0, sim_set("refuse_order", ALWAYS));
+	ASSERT_EQ(0, sim_set("target", 100));
+	EXPECT_TRUE(wait_pages(100, 60))
+		TH_LOG("%ld pages", sum_pages());
+	EXPECT_STREQ("", broken());
+	ASSERT_EQ(0, sim_set("target", 0));
+	EXPECT_TRUE(wait_pages(0, 60));
+	/* When it has again, it is superframes again. */
+	ASSERT_EQ(0, sim_set("refuse_order", 0));
+	ASSERT_TRUE(set_target(6 * SUPERFRAME));
+	ASSERT_TRUE(wait_settled(10));
+	EXPECT_EQ(6, sum_of("nr_superframes"));
 	EXPECT_STREQ("", broken());
 }
 
@@ -236,6 +342,231 @@ TEST_F_TIMEOUT(balloon, disabled_while_inflating, LONG)
 	EXPECT_EQ(0, vmstat_balloon());
 	ASSERT_EQ(0, sim_set("delay_ms", 0));
 	EXPECT_EQ(0, sim_enable());
+}
+
+/* Messages of the kernel that are read from now on; -1 if there are none. */
+static int open_log(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+
+	if (fd >= 0)
+		lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+static bool in_log(int fd, const char *text)
+{
+	char line[8192];
+	ssize_t n;
+
+	/* A message that was overwritten before it was read is an error, but not the end. */
+	while ((n = read(fd, line, sizeof(line) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
+		if (n <= 0)
+			continue;
+		line[n] = '\0';
+		if (strstr(line, text))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What a host keeps when its device goes is lost, and said so: the next balloon begins
+ * with nothing, whatever kind of host it is, and asks it for nothing of that.
+ */
+TEST_F_TIMEOUT(balloon, leftovers_are_lost, LONG)
+{
+	static const char * const kinds[] = { "1\n", "0\n" };
+	long kept = 2 * SUPERFRAME, total, lost, managed;
+	char text[64];
+	unsigned int i;
+	int log;
+
+	snprintf(text, sizeof(text), "kept %ld pages", kept);
+	/* A host that lets the guest have it all, then one that does not; and the reverse. */
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		ASSERT_EQ(0, sim_enable_as("keep_managed", kinds[i]));
+		refresh_vmstat();
+		total = meminfo_kb("MemTotal");
+		lost = sum_stat("lost");
+		ASSERT_TRUE(set_target(kept));
+		ASSERT_TRUE(wait_settled(10));
+		ASSERT_EQ(kept / SUPERFRAME, sum_of("nr_superframes"));
+		ASSERT_EQ(0, sim_set("refuse_deflate", ALWAYS));
+		log = open_log();
+		EXPECT_EQ(0, sim_disable());
+		EXPECT_EQ(lost + kept, sum_stat("lost"));
+		EXPECT_EQ(0, sum_pages());
+		EXPECT_EQ(0, read_number(ALL "nr_pages"));
+		refresh_vmstat();
+		EXPECT_EQ(0, vmstat_balloon());
+		if (log >= 0) {
+			EXPECT_TRUE(in_log(log, text));
+			close(log);
+		}
+		EXPECT_EQ(total - kept * 4, meminfo_kb("MemTotal"));
+		/* The fixture's end is to find what is left. */
+		self->memtotal -= kept * 4;
+
+		ASSERT_EQ(0, sim_set("refuse_deflate", 0));
+		managed = !i ? 1 : 0;
+		ASSERT_EQ(0, write_text(SIM "keep_managed", kinds[!i]));
+		ASSERT_EQ(0, sim_enable());
+		EXPECT_EQ(0, sum_pages());
+		EXPECT_EQ(0, sim_get("held"));
+		ASSERT_TRUE(set_target(1));
+		EXPECT_EQ(self->memtotal - managed * 4, meminfo_kb("MemTotal"));
+		EXPECT_STREQ("", broken());
+		ASSERT_TRUE(set_target(20 * SUPERFRAME));
+		EXPECT_STREQ("", broken());
+		ASSERT_TRUE(set_target(0));
+		ASSERT_TRUE(wait_settled(10));
+		EXPECT_EQ(self->memtotal, meminfo_kb("MemTotal"));
+		EXPECT_EQ(lost + kept, sum_stat("lost"));
+		EXPECT_STREQ("", broken());
+	}
+}
+
+/* The host's wish may come out of an interrupt, whatever the worker is at. */
+TEST_F_TIMEOUT(balloon, target_from_interrupt, LONG)
+{
+	int i;
+
+	for (i = 0; i < 50; i++) {
+		ASSERT_EQ(0, sim_set("target_irq", random() % (100 * SUPERFRAME)));
+		usleep(random() % 50000);
+	}
+	ASSERT_EQ(0, sim_set("target_irq", 12345));
+	EXPECT_EQ(12345, read_number(ALL "target"));
+	EXPECT_TRUE(wait_pages(12345, 20));
+	EXPECT_TRUE(wait_settled(10));
+	EXPECT_STREQ("", broken());
+	ASSERT_EQ(0, sim_set("target_irq", 0));
+	EXPECT_TRUE(wait_pages(0, 20));
+}
+
+/* Whether a command in the guest comes to its end. */
+static bool guest_lives(double seconds)
+{
+	double end = now() + seconds;
+	int child = fork(), status;
+
+	if (!child) {
+		char *p = map(32 << 20, -1, MADV_NOHUGEPAGE);
+
+		if (!p)
+			_exit(1);
+		fill(p, 32 << 20, 1);
+		_exit(!verify(p, 32 << 20, 1));
+	}
+	while (!waitpid(child, &status, WNOHANG)) {
+		if (now() > end)
+			return false;
+		usleep(20000);
+	}
+	return WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+/* It does not answer at all: the guest goes on, and the device's end waits for it. */
+TEST_F_TIMEOUT(balloon, host_hangs, LONG)
+{
+	int child, status;
+	char text[64];
+	double end;
+
+	ASSERT_TRUE(set_target(10 * SUPERFRAME));
+	ASSERT_EQ(0, sim_set("hang", 1));
+	ASSERT_EQ(0, sim_set("target", 20 * SUPERFRAME));
+	sleep(1);
+	EXPECT_TRUE(guest_lives(30));
+	/* Nobody who looks waits for it. */
+	EXPECT_EQ(10 * SUPERFRAME, sum_pages());
+	EXPECT_EQ(20 * SUPERFRAME, read_number(ALL "target"));
+	EXPECT_EQ(1, read_number(BUSY));
+	EXPECT_LT(0, read_text(ALL "state", text, sizeof(text)));
+	EXPECT_STREQ("inflating\n", text);
+	/* Nor does who changes what is wanted. */
+	EXPECT_EQ(0, node_target(nodes[0], 5 * SUPERFRAME));
+	EXPECT_EQ(0, node_target_auto(nodes[0]));
+	EXPECT_EQ(0, sim_set("target", 15 * SUPERFRAME));
+
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(sim_set("enable", 0) ? 1 : 0);
+	sleep(2);
+	EXPECT_EQ(0, waitpid(child, &status, WNOHANG));
+	EXPECT_TRUE(guest_lives(30));
+	ASSERT_EQ(0, sim_set("hang", 0));
+	end = now() + 20;
+	while (!waitpid(child, &status, WNOHANG) && now() < end)
+		usleep(20000);
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
+	EXPECT_EQ(0, sum_pages());
+	EXPECT_EQ(0, sim_get("held"));
+	EXPECT_EQ(0, sim_enable());
+	EXPECT_STREQ("", broken());
+}
+
+static long waited(const char *reason)
+{
+	char text[64], want[64];
+
+	snprintf(want, sizeof(want), "waiting: %s ", reason);
+	if (read_text(ALL "state", text, sizeof(text)) <= 0 ||
+	    strncmp(text, want, strlen(want)))
+		return -1;
+	return atol(text + strlen(want));
+}
+
+/* What it is at, and why it waits. */
+TEST_F_TIMEOUT(balloon, state, LONG)
+{
+	struct node_memory m;
+	long since;
+
+	EXPECT_TRUE(wait_state("settled\n", 3));
+	ASSERT_EQ(0, sim_set("delay_ms", 1000));
+	ASSERT_EQ(0, sim_set("target", 5 * SUPERFRAME));
+	EXPECT_TRUE(wait_state("inflating\n", 5));
+	ASSERT_TRUE(wait_pages(5 * SUPERFRAME, 20));
+	EXPECT_TRUE(wait_state("settled\n", 3));
+	ASSERT_EQ(0, sim_set("target", 0));
+	EXPECT_TRUE(wait_state("deflating\n", 5));
+	ASSERT_TRUE(wait_pages(0, 20));
+	EXPECT_TRUE(wait_state("settled\n", 3));
+	ASSERT_EQ(0, sim_set("delay_ms", 0));
+
+	ASSERT_EQ(0, sim_set("refuse_inflate", ALWAYS));
+	ASSERT_EQ(0, sim_set("target", SUPERFRAME));
+	EXPECT_TRUE(wait_state("waiting: host-refused ", 3));
+	/* Retries that bring nothing are part of the wait. */
+	since = waited("host-refused");
+	sleep(4);
+	EXPECT_LE(since + 3, waited("host-refused"));
+	EXPECT_GE(since + 6, waited("host-refused"));
+	ASSERT_EQ(0, sim_set("refuse_inflate", 0));
+	EXPECT_TRUE(wait_state("settled\n", 10));
+
+	ASSERT_EQ(0, sim_set("refuse_deflate", ALWAYS));
+	ASSERT_EQ(0, sim_set("target", 0));
+	EXPECT_TRUE(wait_state("waiting: host-refused ", 3));
+	ASSERT_EQ(0, sim_set("refuse_deflate", 0));
+	EXPECT_TRUE(wait_state("settled\n", 10));
+
+	ASSERT_EQ(0, write_number(HOLD, 1));
+	ASSERT_EQ(0, sim_set("target", SUPERFRAME));
+	EXPECT_TRUE(wait_state("waiting: held ", 3));
+	ASSERT_EQ(0, write_number(HOLD, 0));
+	EXPECT_TRUE(wait_state("settled\n", 5));
+
+	all_memory(&m);
+	ASSERT_EQ(0, write_text(ALL "reclaim", "none\n"));
+	ASSERT_EQ(0, sim_set("target", m.present));
+	EXPECT_TRUE(wait_state("waiting: guest-memory ", 60));
+	EXPECT_TRUE(set_target(0));
+	EXPECT_TRUE(wait_state("settled\n", 5));
 }
 
 TEST_HARNESS_MAIN

@@ -23,10 +23,13 @@ static const char * const nonsense[] = {
 static void refuse(struct __test_metadata *_metadata, const char *path)
 {
 	char before[256], after[256];
-	long pages = sum_pages();
 	char *large;
 	unsigned int i;
+	long pages;
 
+	/* What was written before may still have pages move from node to node. */
+	EXPECT_TRUE(wait_settled(10));
+	pages = sum_pages();
 	ASSERT_LT(0, read_text(path, before, sizeof(before)));
 	for (i = 0; i < ARRAY_SIZE(nonsense); i++) {
 		EXPECT_EQ(-EINVAL, write_text(path, nonsense[i]))
@@ -124,6 +127,29 @@ TEST_F_TIMEOUT(balloon, superframe_targets, LONG)
 	expect_text(_metadata, ALL "superframe_targets", "[0] 1\n");
 }
 
+TEST_F_TIMEOUT(balloon, reclaim, LONG)
+{
+	static const char * const modes[] = { "none", "cache", "swap" };
+	static const char * const shown[] = {
+		"[none] cache swap\n", "none [cache] swap\n", "none cache [swap]\n",
+	};
+	static const char * const bad[] = {
+		"None\n", "non\n", "nonee\n", "none cache\n", "[none]\n", "cache swap\n", " swap\n",
+		"swap\n\n", "0\n", "2\n", "anon\n",
+	};
+	unsigned int i, k;
+
+	expect_text(_metadata, ALL "reclaim", shown[2]);
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		EXPECT_EQ(0, write_text(ALL "reclaim", modes[i]));
+		expect_text(_metadata, ALL "reclaim", shown[i]);
+		for (k = 0; k < ARRAY_SIZE(bad); k++)
+			EXPECT_EQ(-EINVAL, write_text(ALL "reclaim", bad[k]))
+				TH_LOG("word %u, mode %u", k, i);
+		refuse(_metadata, ALL "reclaim");
+	}
+}
+
 static void expect_mode(struct __test_metadata *_metadata, const char *path, unsigned int mode)
 {
 	struct stat st;
@@ -154,6 +180,8 @@ TEST_F(balloon, modes)
 	expect_mode(_metadata, ALL "nr_pages", 0444);
 	expect_mode(_metadata, ALL "target", 0444);
 	expect_mode(_metadata, ALL "retries", 0444);
+	expect_mode(_metadata, ALL "state", 0444);
+	expect_mode(_metadata, ALL "reclaim", 0644);
 	expect_mode(_metadata, ALL "policy", 0644);
 	expect_mode(_metadata, ALL "superframe_targets", 0644);
 }
@@ -167,10 +195,13 @@ TEST_F(balloon, not_root)
 	EXPECT_EQ(-EACCES, write_text(node_path(nodes[0], "target"), "0\n"));
 	EXPECT_EQ(-EACCES, write_text(ALL "policy", "local\n"));
 	EXPECT_EQ(-EACCES, write_text(ALL "superframe_targets", "1\n"));
+	EXPECT_EQ(-EACCES, write_text(ALL "reclaim", "none\n"));
 	EXPECT_LT(0, read_text(node_path(nodes[0], "target"), text, sizeof(text)));
 	EXPECT_LT(0, read_text(node_path(nodes[0], "stat"), text, sizeof(text)));
 	EXPECT_LT(0, read_text(ALL "policy", text, sizeof(text)));
 	EXPECT_LT(0, read_text(ALL "retries", text, sizeof(text)));
+	EXPECT_LT(0, read_text(ALL "state", text, sizeof(text)));
+	EXPECT_LT(0, read_text(ALL "reclaim", text, sizeof(text)));
 	ASSERT_EQ(0, seteuid(0));
 }
 
@@ -179,7 +210,7 @@ TEST_F(balloon, stat_format)
 {
 	static const char * const names[] = {
 		"inflate_local", "inflate_remote", "deflate_local", "deflate_remote",
-		"refill", "refill_fail", "exchange", "migrate", "coalesce", "split",
+		"refill", "refill_fail", "exchange", "migrate", "coalesce", "split", "lost",
 	};
 	char text[1024], *line;
 	unsigned int i = 0;

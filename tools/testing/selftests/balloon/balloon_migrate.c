@@ -49,7 +49,7 @@ static void compact(void)
 TEST_F_TIMEOUT(balloon, compaction, LONG)
 {
 	int nid = nodes[nr_nodes - 1];
-	long pages, migrated;
+	long pages, migrated, events, moved;
 	struct node_memory m;
 	size_t bytes;
 	char *p;
@@ -59,7 +59,7 @@ TEST_F_TIMEOUT(balloon, compaction, LONG)
 	p = fragment(nid, 70, &bytes);
 	ASSERT_NE(NULL, p);
 	node_memory(nid, &m);
-	pages = m.free * 9 / 10;
+	pages = m.give * 9 / 10;
 	ASSERT_EQ(0, node_target(nid, pages));
 	ASSERT_TRUE(set_target(pages));
 	ASSERT_TRUE(wait_settled(20));
@@ -70,12 +70,17 @@ TEST_F_TIMEOUT(balloon, compaction, LONG)
 	munmap(p, bytes);
 
 	migrated = sum_stat("migrate");
+	events = balloon_events();
+	moved = read_vmstat("balloon_migrate");
 	compact();
 	ASSERT_TRUE(wait_settled(20));
 	TH_LOG("%ld pages migrated", sum_stat("migrate") - migrated);
 	EXPECT_LT(migrated, sum_stat("migrate"));
 	EXPECT_EQ(pages, sum_pages());
 	EXPECT_STREQ("", broken());
+	/* A page that is replaced has left, and another one has entered. */
+	EXPECT_EQ(events, balloon_events());
+	EXPECT_LT(moved, read_vmstat("balloon_migrate"));
 
 	/* Emptiest first: what was nearly whole is whole again for the guest. */
 	ASSERT_TRUE(set_target(pages / 2));
@@ -99,7 +104,7 @@ TEST_F_TIMEOUT(balloon, compaction_refused, LONG)
 	p = fragment(nid, 60, &bytes);
 	ASSERT_NE(NULL, p);
 	node_memory(nid, &m);
-	pages = m.free * 9 / 10;
+	pages = m.give * 9 / 10;
 	ASSERT_EQ(0, node_target(nid, pages));
 	ASSERT_TRUE(set_target(pages));
 	ASSERT_TRUE(wait_settled(20));

@@ -1042,6 +1042,24 @@ TEST_F_TIMEOUT(refill_once, oom_permitted, LONG)
 	}
 }
 
+/* Once there is memory again, the host has but to say what it had said. */
+TEST_F_TIMEOUT(refill_once, oom_same_target_again, LONG)
+{
+	long pages, left;
+
+	ASSERT_EQ(0, sim_enable_as("keep_managed", "1\n"));
+	pages = squeeze_all();
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, write_text(MODE, "oom\n"));
+	EXPECT_EQ(0, use_more_than_free(BEYOND));
+	left = sum_pages();
+	EXPECT_GT(pages, left);
+	ASSERT_EQ(0, sim_set("target", pages));
+	EXPECT_TRUE(wait_pages(pages, 20))
+		TH_LOG("%ld pages, then %ld, now %ld", pages, left, sum_pages());
+	EXPECT_STREQ("", broken());
+}
+
 /* Where it does not, the target is held and somebody is killed. */
 TEST_F_TIMEOUT(refill_once, oom_not_permitted, LONG)
 {

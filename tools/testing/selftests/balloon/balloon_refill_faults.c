@@ -56,6 +56,61 @@ TEST_F_TIMEOUT(refill, refused, LONG)
 	EXPECT_STREQ("", broken());
 }
 
+/* A target beyond counting is no credit: it wants everything. */
+TEST_F_TIMEOUT(refill, target_beyond_counting, LONG)
+{
+	static const char * const targets[] = {
+		"18446744073709551615\n", "18446744073709550615\n", "9223372036854775808\n",
+		"9223372036854775807\n",
+	};
+	struct account before, after;
+	unsigned int i;
+	long pages;
+
+	pages = squeeze(here(), -1);
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, sim_set("least_held", 0));
+	ASSERT_EQ(0, numa_run_on_node(here()));
+	for (i = 0; i < ARRAY_SIZE(targets); i++) {
+		ASSERT_EQ(0, write_text(SIM "target", targets[i]));
+		EXPECT_EQ(LONG_MAX, read_number(ALL "target"));
+		take_account(&before);
+		EXPECT_LE(0, want_on(here(), MADV_NOHUGEPAGE));
+		take_account(&after);
+		EXPECT_EQ(before.refills, after.refills)
+			TH_LOG("%s", targets[i]);
+		EXPECT_EQ(pages, after.held);
+		EXPECT_EQ(pages, sim_get("least_held"));
+	}
+	ASSERT_EQ(0, sim_set("target", pages));
+	EXPECT_STREQ("", broken());
+}
+
+/* The host does not answer the worker: memory comes from elsewhere, and the guest lives. */
+TEST_F_TIMEOUT(refill_once, host_hangs, LONG)
+{
+	long pages, local;
+	double began;
+
+	pages = squeeze(here(), -1);
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, sim_set("hang", 1));
+	ASSERT_EQ(0, give_credit(pages, CREDIT));
+	ASSERT_EQ(0, write_number(HOLD, 0));
+	sleep(1);
+	ASSERT_EQ(0, numa_run_on_node(here()));
+	began = now();
+	local = want_on(here(), MADV_NOHUGEPAGE);
+	TH_LOG("%ld of %ld pages local, after %.1f s", local, WANT / PAGE, now() - began);
+	EXPECT_LE(0, local);
+	/* Half a minute is much for an emulated machine, and nothing for a host that hangs. */
+	EXPECT_GT(30, now() - began);
+	EXPECT_EQ(pages, sum_pages());
+	ASSERT_EQ(0, sim_set("hang", 0));
+	EXPECT_TRUE(wait_pages(pages - CREDIT, 20));
+	EXPECT_STREQ("", broken());
+}
+
 /* The host has less for this node than it allows. */
 TEST_F_TIMEOUT(refill, host_runs_short, LONG)
 {
@@ -391,7 +446,7 @@ static void contention(struct __test_metadata *_metadata, const char *mode)
 	all_memory(&m);
 	/*
 	 * When the balloon is largest, the nodes have 6 superframes each above
-	 * their watermarks, whether whole or in pieces, and one of them has 40
+	 * what it must leave, whether whole or in pieces, and one of them has 40
 	 * threads of 1 MiB on average: it is always short. All nodes together
 	 * have enough for all threads.
 	 */
@@ -402,7 +457,7 @@ static void contention(struct __test_metadata *_metadata, const char *mode)
 	ASSERT_TRUE(set_target(most));
 	ASSERT_TRUE(wait_settled(20));
 	for (i = 0; i < nr_nodes; i++)
-		ASSERT_TRUE(use_the_rest(nodes[i], 6));
+		ASSERT_TRUE(use_the_rest(nodes[i], 6 + reserve_of(nodes[i])));
 	ASSERT_EQ(0, write_text(MODE, mode));
 	ASSERT_EQ(0, sim_set("least_held", 0));
 	take_account(&before);

@@ -125,4 +125,42 @@ TEST_F_TIMEOUT(balloon, random_targets, 24 * 3600)
 	EXPECT_EQ(0, WEXITSTATUS(status));
 }
 
+/*
+ * Targets that come much faster than they can be met, some of them out of an
+ * interrupt: what was asked for last counts. The kernel's log tells of the rest.
+ */
+TEST_F_TIMEOUT(balloon, rapid_targets, 4 * LONG)
+{
+	struct node_memory m;
+	int child, status, i;
+	long most, target;
+
+	all_memory(&m);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(use_memory(m.free * USED / 100 * PAGE));
+	most = m.free * (85 - USED) / 100;
+
+	srandom(2);
+	for (i = 0; i < ROUNDS; i++) {
+		target = below(most);
+		if (i % 8 == 7)
+			ASSERT_EQ(0, node_target(nodes[below(nr_nodes)], below(most / 2)));
+		ASSERT_EQ(0, sim_set(i & 1 ? "target_irq" : "target", target));
+		EXPECT_EQ(target, read_number(ALL "target"));
+		usleep(below(40000));
+		ASSERT_EQ(0, waitpid(child, &status, WNOHANG))
+			TH_LOG("round %d: the program ended with %#x", i, status);
+	}
+	EXPECT_TRUE(wait_pages(target, 60))
+		TH_LOG("%ld of %ld pages", sum_pages(), target);
+	ASSERT_STREQ("", broken());
+
+	kill(child, SIGTERM);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
+}
+
 TEST_HARNESS_MAIN

@@ -34,6 +34,15 @@
 /* What stays free on a squeezed node beyond what a target of it may take. */
 #define SLACK		2
 
+/* Superframes that the balloon leaves to a node, beyond its watermarks. */
+static inline long reserve_of(int nid)
+{
+	struct node_memory m;
+
+	node_memory(nid, &m);
+	return (m.above - m.give + SUPERFRAME - 1) / SUPERFRAME;
+}
+
 /* What use_the_rest() uses, by node. */
 static struct { char *p; size_t bytes; } rest[MAX_NODES];
 

@@ -1,0 +1,729 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One pass of the worker: the plan is carried out batch by batch, giving and taking in
+ * turn. What is learnt on the way (a node has no superframe left, the host gives
+ * nothing behind another) makes for a new plan, until the target is met or nothing
+ * more can be done.
+ *
+ * Memory is taken in stages: whole superframes of all nodes, free ones and such as have
+ * to be evacuated; free base pages only if these do not suffice; then what can be
+ * reclaimed.
+ */
+#include <linux/mm.h>
+#include <linux/topology.h>
+
+#include "internal.h"
+
+#include <trace/events/balloon.h>
+
+/*
+ * What an exchange took far away comes home to nodes that have so many superframes and
+ * this part of their memory to spare, and that nobody had an exchange made for lately:
+ * so that worker and refills never undo each other. What was inflated there for want of
+ * memory stays there until a target is raised.
+ */
+#define HOME_SUPERFRAMES	8UL
+#define HOME_PART		32
+
+static void say_what_it_is_at(struct balloon *b)
+{
+	unsigned long goal = balloon_goal(b), total = balloon_total();
+
+	if (total != goal)
+		balloon_set_state(b, total < goal ? BALLOON_INFLATING : BALLOON_DEFLATING);
+}
+
+/**
+ * balloon_pass_begin - begin to pursue what is wanted now
+ * @b: the balloon
+ * @fresh: because that has changed, and not to try again
+ *
+ * Context: the worker.
+ */
+void balloon_pass_begin(struct balloon *b, bool fresh)
+{
+	struct balloon_pass *p = b->pass;
+	int generation = atomic_read(&b->generation);
+
+	/* Before the plan is this one's: see balloon_stand_back(). */
+	if (fresh)
+		say_what_it_is_at(b);
+	b->planned = generation;
+	p->stage = b->max_order >= SUPERFRAME_ORDER ? PASS_SUPERFRAMES : PASS_PAGES;
+	p->open = true;
+	p->fresh = fresh;
+	p->raised |= xchg(&b->raised, false);
+	p->booting = balloon_boot_floor();
+	p->moved = false;
+	p->inflate_refused = false;
+	p->deflate_refused = false;
+	p->pressed = false;
+	p->all_moved = false;
+	p->pause = 0;
+	p->retry = false;
+	nodes_clear(p->no_superframe);
+	nodes_clear(p->no_page);
+	nodes_clear(p->no_reclaim);
+	nodes_clear(p->kept);
+	WRITE_ONCE(b->hurry, false);
+	balloon_evacuate_anew();
+	if (fresh) {
+		b->retry_delay = 0;
+		balloon_brake_release();
+	}
+}
+
+/* Base pages of a node that the host may be asked for, and those of them in partial blocks. */
+static unsigned long node_holds(int nid, unsigned long *superframes, unsigned long *partial)
+{
+	balloon_node_count(nid, superframes, partial, NULL);
+	return *superframes * SUPERFRAME_PAGES + *partial;
+}
+
+/* What of it could come home; see HOME_PART. */
+static unsigned long home_room(struct balloon_pass *p, struct balloon_node *bn,
+			       unsigned long spare, unsigned long present)
+{
+	unsigned long keep = max(HOME_SUPERFRAMES * SUPERFRAME_PAGES, present / HOME_PART);
+	unsigned long exchanged = READ_ONCE(bn->exchanged);
+
+	if (!exchanged)
+		return 0;
+	if (time_in_range_open(jiffies, exchanged, exchanged + BALLOON_HOME_PAUSE)) {
+		p->far_from_home |= READ_ONCE(bn->target) != BALLOON_TARGET_AUTO;
+		return 0;
+	}
+	return spare - min(spare, keep);
+}
+
+static void snapshot_node(struct balloon *b, struct balloon_node *bn, int nid)
+{
+	struct balloon_pass *p = b->pass;
+	struct balloon_plan_node *node = &p->plan.node[nid];
+	unsigned long superframes, present = NODE_DATA(nid)->node_present_pages;
+	unsigned long spare = balloon_node_spare(nid), whole = 0, room = 0;
+
+	*node = (struct balloon_plan_node){
+		.rings = rcu_dereference(bn->rings),
+		.target = READ_ONCE(bn->target),
+		.present = present,
+	};
+	node->held = node_holds(nid, &superframes, &node->partial);
+	if (node_isset(nid, p->kept))
+		node->least = node->held;
+	bn->remote = min(bn->remote, node->held);
+
+	/* Where no page could be taken, what seems to be free is not to be had. */
+	if (!node_isset(nid, p->no_page)) {
+		if (b->max_order < SUPERFRAME_ORDER)
+			whole = spare;
+		else if (!node_isset(nid, p->no_superframe))
+			whole = round_down(spare, SUPERFRAME_PAGES);
+		if (p->stage >= PASS_PAGES)
+			room = spare;
+	}
+	if (p->stage >= PASS_RECLAIM && !node_isset(nid, p->no_reclaim))
+		room += balloon_reclaimable(nid);
+	node->free = max(spare, room);
+	if (p->inflate_refused)
+		return;
+	node->grow = max(whole, room);
+	/* Nothing is reclaimed for what only moves, and once a pass that is enough. */
+	if (p->all_moved)
+		return;
+	node->shift = whole;
+	node->move = p->raised ? whole : min(whole, home_room(p, bn, spare, present));
+}
+
+static unsigned long machine_spare(void)
+{
+	struct balloon_node *bn;
+	unsigned long sum = 0;
+	int nid;
+
+	for_each_balloon_node(bn, nid)
+		sum += balloon_node_spare(nid);
+	return sum;
+}
+
+/* What the balloon is to hold now: during boot, no more than is plainly free. */
+static unsigned long pass_goal(struct balloon *b)
+{
+	unsigned long goal = balloon_goal(b), total = balloon_total(), floor, spare;
+
+	floor = b->pass->booting && goal > total ? balloon_boot_floor() : 0;
+	if (!floor)
+		return goal;
+	spare = machine_spare();
+	return min(goal, total + spare - min(spare, floor));
+}
+
+/* A plan for what is there now. */
+static void make_plan(struct balloon *b)
+{
+	struct balloon_pass *p = b->pass;
+	struct balloon_plan *plan = &p->plan;
+	unsigned long held = 0, total;
+	struct balloon_node *bn;
+	int nid;
+
+	memset(plan->node, 0, plan->nr * sizeof(*plan->node));
+	p->far_from_home = false;
+	rcu_read_lock();
+	for_each_balloon_node(bn, nid) {
+		snapshot_node(b, bn, nid);
+		held += plan->node[nid].held;
+	}
+	/* Lent pages count for the host's target, but can't be moved. */
+	total = balloon_total();
+	plan->goal = pass_goal(b);
+	plan->goal -= min(plan->goal, total - min(total, held));
+	plan->policy = READ_ONCE(balloon_policy);
+	plan->origin = READ_ONCE(b->origin);
+	if (!balloon_nodes[plan->origin])
+		plan->origin = first_online_node;
+	plan->hungry = xchg(&b->hungry, NUMA_NO_NODE);
+	if (plan->hungry != NUMA_NO_NODE)
+		p->next = plan->hungry;
+	balloon_plan(plan);
+	rcu_read_unlock();
+	p->done = false;
+	p->learned = false;
+}
+
+/* Is there still something to do, and time for it? */
+static bool pass_goes_on(struct balloon *b)
+{
+	return !balloon_slice_over(b);
+}
+
+static void pass_learns(struct balloon_pass *p, int nid, nodemask_t *mask)
+{
+	node_set(nid, *mask);
+	p->learned = true;
+}
+
+/* The nodes from where the last batch ended, each once. */
+static int node_in_turn(struct balloon_pass *p, int *left)
+{
+	while ((*left)-- > 0) {
+		int nid = p->next;
+
+		p->next = nid + 1 < p->plan.nr ? nid + 1 : 0;
+		if (balloon_nodes[nid])
+			return nid;
+	}
+	return NUMA_NO_NODE;
+}
+
+static void count_inflated(struct balloon_pass *p, int nid, unsigned long pages)
+{
+	struct balloon_node *bn = balloon_nodes[nid];
+	unsigned long remote = p->plan.node[nid].remote;
+
+	remote = min(pages, remote - min(remote, bn->remote));
+	bn->remote += remote;
+	balloon_stat_add(nid, BALLOON_INFLATE_REMOTE, remote);
+	balloon_stat_add(nid, BALLOON_INFLATE_LOCAL, pages - remote);
+}
+
+static void count_deflated(struct balloon_pass *p, int nid, unsigned long pages)
+{
+	struct balloon_node *bn = balloon_nodes[nid];
+	unsigned long remote = p->plan.node[nid].remote;
+
+	remote = min(pages, bn->remote - min(bn->remote, remote));
+	bn->remote -= remote;
+	balloon_stat_add(nid, BALLOON_DEFLATE_REMOTE, remote);
+	balloon_stat_add(nid, BALLOON_DEFLATE_LOCAL, pages - remote);
+}
+
+/* A batch of a node's memory, off its free lists, to the host. Returns base pages. */
+static unsigned long give_batch(struct balloon *b, int nid, struct balloon_extent *ext,
+				unsigned int nr)
+{
+	struct balloon_pass *p = b->pass;
+	unsigned int order = ext->order, given;
+
+	if (!nr)
+		return 0;
+	mutex_lock(&balloon_host_lock);
+	given = balloon_give(b, ext, nr);
+	count_inflated(p, nid, (unsigned long)given << order);
+	balloon_host_update(b, true);
+	mutex_unlock(&balloon_host_lock);
+
+	trace_balloon_inflate(nid, p->plan.node[nid].origin, order, (unsigned long)nr << order,
+			      (unsigned long)given << order);
+	/* It will not take more on other nodes. */
+	if (given < nr) {
+		p->inflate_refused = true;
+		p->learned = true;
+	}
+	if (given) {
+		p->done = true;
+		p->moved |= p->stage < PASS_RECLAIM;
+	}
+	/* A host that answers at once never has it sleep. */
+	cond_resched();
+	return (unsigned long)given << order;
+}
+
+/*
+ * Superframes of a node, free ones or such as have to be evacuated first, off its free
+ * lists. Returns how many; *@pages are base pages behind them in @ext, the rest
+ * of a block that was ballooned in part.
+ */
+static unsigned int take_whole(struct balloon *b, int nid, struct balloon_extent *ext,
+			       unsigned int nr, unsigned int *pages, bool *evacuated)
+{
+	struct balloon_pass *p = b->pass;
+	unsigned int got;
+
+	*pages = 0;
+	*evacuated = false;
+	got = balloon_take_superframes(nid, ext, nr);
+	if (got || p->booting)
+		return got;
+	*evacuated = true;
+	while (pass_goes_on(b)) {
+		if (!balloon_evacuate(b, nid, nr * SUPERFRAME_PAGES, ext, &got, pages)) {
+			/* That it was cut short is not known of the node. */
+			if (pass_goes_on(b))
+				pass_learns(p, nid, &p->no_superframe);
+			break;
+		}
+		if (got || *pages)
+			break;
+		cond_resched();
+	}
+	return got;
+}
+
+static void grow_by_superframes(struct balloon *b, int nid, unsigned long nr)
+{
+	unsigned int got, pages, given;
+	bool evacuated;
+	struct page *head;
+
+	got = take_whole(b, nid, b->ext, min_t(unsigned long, nr, BALLOON_BATCH_SUPERFRAMES),
+			 &pages, &evacuated);
+	if (!got && !pages && b->pass->booting)
+		pass_learns(b->pass, nid, &b->pass->no_superframe);
+	head = got ? pfn_to_page(b->ext->pfn) : NULL;
+	if (got) {
+		given = give_batch(b, nid, b->ext, got) / SUPERFRAME_PAGES;
+		/* What the balloon emptied itself it owes nobody. */
+		if (evacuated)
+			balloon_not_owed(head, given);
+	}
+	if (pages)
+		give_batch(b, nid, b->ext + got, pages);
+}
+
+/* Have free pages made on a node. Returns whether there may be some now. */
+static bool reclaim_some(struct balloon *b, int nid, unsigned long want)
+{
+	struct balloon_pass *p = b->pass;
+
+	if (node_isset(nid, p->no_reclaim))
+		return false;
+	p->pause = balloon_brake(&p->pressed);
+	if (p->pause)
+		return false;
+	if (balloon_reclaim(nid, want)) {
+		p->done = true;
+		node_clear(nid, p->no_page);
+		return true;
+	}
+	/* For want of a quota, or because there is nothing? */
+	p->pause = balloon_brake(&p->pressed);
+	if (!p->pause && !balloon_slice_over(b))
+		pass_learns(p, nid, &p->no_reclaim);
+	return false;
+}
+
+static void grow_by_pages(struct balloon *b, int nid, unsigned long want)
+{
+	struct balloon_pass *p = b->pass;
+	unsigned int got = 0;
+
+	want = min_t(unsigned long, want, BALLOON_BATCH_PAGES);
+	if (!node_isset(nid, p->no_page))
+		got = balloon_take_pages(nid, b->ext, want);
+	if (!got && p->stage == PASS_RECLAIM) {
+		if (!reclaim_some(b, nid, want))
+			return;
+		got = balloon_take_pages(nid, b->ext, want);
+		if (!got)
+			pass_learns(p, nid, &p->no_reclaim);
+	}
+	if (got)
+		give_batch(b, nid, b->ext, got);
+	else
+		pass_learns(p, nid, &p->no_page);
+}
+
+/**
+ * balloon_pass_missing - how much the balloon should hold more than it does
+ * @b: the balloon
+ *
+ * Context: the worker.
+ * Return: base pages.
+ */
+unsigned long balloon_pass_missing(struct balloon *b)
+{
+	unsigned long goal = pass_goal(b), total = balloon_total();
+
+	return goal - min(goal, total);
+}
+
+/* One batch on one node towards what it shall hold. Returns whether one was due. */
+static bool grow_node(struct balloon *b, int nid, bool whole)
+{
+	struct balloon_pass *p = b->pass;
+	unsigned long want = p->plan.node[nid].want, missing = balloon_pass_missing(b);
+	unsigned long superframes, partial, held, nr;
+
+	held = node_holds(nid, &superframes, &partial);
+	if (held >= want || !missing)
+		return false;
+	if (whole) {
+		nr = min(want / SUPERFRAME_PAGES - min(want / SUPERFRAME_PAGES, superframes),
+			 DIV_ROUND_UP(missing, SUPERFRAME_PAGES));
+		if (!nr || node_isset(nid, p->no_superframe))
+			return false;
+		grow_by_superframes(b, nid, nr);
+	} else {
+		if (node_isset(nid, p->no_page) &&
+		    (p->stage < PASS_RECLAIM || node_isset(nid, p->no_reclaim)))
+			return false;
+		grow_by_pages(b, nid, min(want - held, missing));
+	}
+	return true;
+}
+
+static void grow_all(struct balloon *b, bool whole)
+{
+	struct balloon_pass *p = b->pass;
+	bool due = true;
+	int left, nid;
+
+	while (due && pass_goes_on(b) && !p->inflate_refused) {
+		unsigned long before = balloon_total();
+
+		due = false;
+		for (left = p->plan.nr; (nid = node_in_turn(p, &left)) != NUMA_NO_NODE;) {
+			if (!pass_goes_on(b) || p->inflate_refused || p->pause)
+				return;
+			due |= grow_node(b, nid, whole);
+		}
+		/* What is due and can't be done is for another plan. */
+		if (balloon_total() == before)
+			return;
+	}
+}
+
+/* A batch back from the host. Returns base pages. */
+static unsigned long get_batch(struct balloon *b, int nid, unsigned int order, unsigned long want)
+{
+	struct balloon_pass *p = b->pass;
+	unsigned long reserved, got = 0;
+	unsigned int nr = 0;
+
+	mutex_lock(&balloon_host_lock);
+	reserved = balloon_reserve_credit(balloon_goal(b), want, 1UL << order);
+	if (reserved)
+		nr = order ? balloon_dequeue_superframes(nid, b->ext, reserved >> order) :
+			     balloon_dequeue_pages(nid, b->ext, reserved);
+	if (reserved) {
+		got = balloon_take_back(b, b->ext, nr, reserved);
+		count_deflated(p, nid, got);
+		balloon_host_update(b, true);
+	}
+	mutex_unlock(&balloon_host_lock);
+
+	if (nr)
+		trace_balloon_deflate(nid, p->plan.node[nid].origin, order,
+				      (unsigned long)nr << order, got);
+	if (got) {
+		p->done = true;
+		p->moved = true;
+	}
+	if (nr && got < (unsigned long)nr << order)
+		p->deflate_refused = true;
+	cond_resched();
+	return got;
+}
+
+/*
+ * The host has refused a whole superframe: it may have its pieces. The block stays
+ * split until the host gives superframes again, so that the next try needs no other.
+ */
+static unsigned long get_pieces(struct balloon *b, int nid, unsigned long want)
+{
+	unsigned long superframes, partial;
+
+	node_holds(nid, &superframes, &partial);
+	WRITE_ONCE(b->pieces, true);
+	if (!partial && !balloon_split_superframe(nid))
+		return 0;
+	return get_batch(b, nid, 0, min(want, SUPERFRAME_PAGES));
+}
+
+/* One batch of a node that holds too much. Returns whether one was due. */
+static bool shrink_node(struct balloon *b, int nid)
+{
+	struct balloon_pass *p = b->pass;
+	unsigned long goal = balloon_goal(b), total = balloon_total();
+	unsigned long superframes, partial, held, want = p->plan.node[nid].want;
+	unsigned long over, whole, pages, got, batch;
+
+	held = node_holds(nid, &superframes, &partial);
+	if (held <= want || total <= goal || node_isset(nid, p->kept))
+		return false;
+	over = min(held - want, total - goal);
+	want = held - over;
+	/* Base pages first, but so that whole superframes are left: none is split for them. */
+	whole = min(superframes, want / SUPERFRAME_PAGES);
+	pages = want - whole * SUPERFRAME_PAGES;
+	pages = pages <= partial ? partial - pages : min(partial, over);
+	if (pages) {
+		got = get_batch(b, nid, 0, min_t(unsigned long, pages, BALLOON_BATCH_PAGES));
+		/* Others may have them in hand: they do not come back for that. */
+		if (!got)
+			pass_learns(p, nid, &p->kept);
+		return true;
+	}
+	if (over >= SUPERFRAME_PAGES) {
+		batch = min(b->deflate_batch ?: BALLOON_BATCH_DEFLATE, BALLOON_BATCH_SUPERFRAMES);
+		got = get_batch(b, nid, SUPERFRAME_ORDER,
+				min(round_down(over, SUPERFRAME_PAGES), batch * SUPERFRAME_PAGES));
+		if (got)
+			WRITE_ONCE(b->pieces, false);
+		else if (p->deflate_refused)
+			got = get_pieces(b, nid, over);
+	} else {
+		got = balloon_split_superframe(nid) ? get_batch(b, nid, 0, over) : 0;
+	}
+	if (!got)
+		pass_learns(p, nid, &p->kept);
+	return true;
+}
+
+static void shrink_all(struct balloon *b)
+{
+	struct balloon_pass *p = b->pass;
+	bool due = true;
+	int left, nid;
+
+	while (due && pass_goes_on(b)) {
+		due = false;
+		for (left = p->plan.nr; (nid = node_in_turn(p, &left)) != NUMA_NO_NODE;) {
+			if (!pass_goes_on(b))
+				return;
+			due |= shrink_node(b, nid);
+		}
+	}
+}
+
+/* By how much a node holds more than it shall. */
+static unsigned long node_excess(struct balloon_pass *p, int nid, unsigned long *superframes,
+				 unsigned long *partial)
+{
+	unsigned long held = node_holds(nid, superframes, partial);
+
+	return held - min(held, p->plan.node[nid].want);
+}
+
+/* Batches of one order from node to node. Returns base pages that moved. */
+static unsigned long swap_batch(struct balloon *b, int to, int from, struct balloon_extent *give,
+				unsigned int nr)
+{
+	struct balloon_extent *take = b->ext + BALLOON_BATCH_PAGES;
+	struct balloon_pass *p = b->pass;
+	unsigned int order = give->order, found, given = 0, taken = 0, i;
+
+	mutex_lock(&balloon_host_lock);
+	found = order ? balloon_dequeue_superframes(from, take, nr) :
+			balloon_dequeue_pages(from, take, nr);
+	if (found)
+		given = balloon_swap(b, give, take, found, &taken);
+	count_inflated(p, to, (unsigned long)given << order);
+	count_deflated(p, from, (unsigned long)taken << order);
+	balloon_host_update(b, true);
+	mutex_unlock(&balloon_host_lock);
+
+	for (i = found; i < nr; i++) {
+		if (order)
+			balloon_put_superframe(pfn_to_page(give[i].pfn));
+		else
+			balloon_put_page(pfn_to_page(give[i].pfn));
+	}
+	trace_balloon_inflate(to, from, order, (unsigned long)nr << order,
+			      (unsigned long)given << order);
+	trace_balloon_deflate(from, to, order, (unsigned long)found << order,
+			      (unsigned long)taken << order);
+	if (given < found) {
+		p->inflate_refused = true;
+		p->learned = true;
+	}
+	if (taken < given || !found) {
+		p->deflate_refused |= found;
+		pass_learns(p, from, &p->kept);
+	}
+	if (taken) {
+		p->done = true;
+		p->moved = true;
+	}
+	cond_resched();
+	return (unsigned long)taken << order;
+}
+
+/* Move up to @pages from one node to another, one batch. Returns base pages that moved. */
+static unsigned long move_batch(struct balloon *b, int to, int from, unsigned long pages)
+{
+	unsigned long superframes, partial;
+	struct balloon_pass *p = b->pass;
+	unsigned int nr, rest;
+	bool evacuated;
+
+	node_holds(from, &superframes, &partial);
+	if (pages >= SUPERFRAME_PAGES && superframes && !node_isset(to, p->no_superframe)) {
+		nr = min3(pages / SUPERFRAME_PAGES, superframes,
+			  (unsigned long)BALLOON_BATCH_SUPERFRAMES);
+		nr = take_whole(b, to, b->ext, nr, &rest, &evacuated);
+		/* A block that was ballooned in part is filled up: as good as any. */
+		if (nr || !rest) {
+			unsigned int i;
+
+			for (i = 0; i < rest; i++)
+				balloon_put_page(pfn_to_page(b->ext[nr + i].pfn));
+			if (!nr && !evacuated)
+				pass_learns(p, to, &p->no_superframe);
+			return nr ? swap_batch(b, to, from, b->ext, nr) : 0;
+		}
+		nr = rest;
+	} else {
+		if (pages >= SUPERFRAME_PAGES && superframes) {
+			pass_learns(p, to, &p->no_page);
+			return 0;
+		}
+		nr = balloon_take_pages(to, b->ext, min(pages, SUPERFRAME_PAGES));
+		if (!nr) {
+			pass_learns(p, to, &p->no_page);
+			return 0;
+		}
+	}
+	if (partial < nr)
+		balloon_split_superframe(from);
+	return swap_batch(b, to, from, b->ext, nr);
+}
+
+/*
+ * The total is as wanted, but not where: batch by batch, given on one node and taken
+ * back on another, the balloon is never above its goal by more than that.
+ */
+static void move_all(struct balloon *b)
+{
+	unsigned long superframes, partial, held, excess, want;
+	struct balloon_pass *p = b->pass;
+	bool moved = false;
+	int to, from = 0;
+
+	for (to = 0; to < p->plan.nr; to++) {
+		while (balloon_nodes[to] && pass_goes_on(b)) {
+			if (p->inflate_refused || balloon_has_surplus(b) ||
+			    node_isset(to, p->no_page) || balloon_total() != balloon_goal(b))
+				break;
+			held = node_holds(to, &superframes, &partial);
+			want = p->plan.node[to].want - min(p->plan.node[to].want, held);
+			if (!want)
+				break;
+			for (excess = 0; from < p->plan.nr && !excess; from += !excess)
+				if (balloon_nodes[from] && !node_isset(from, p->kept))
+					excess = node_excess(p, from, &superframes, &partial);
+			if (!excess)
+				return;
+			if (move_batch(b, to, from, min(want, excess)))
+				moved = true;
+			else if (node_isset(to, p->no_superframe))
+				break;
+		}
+	}
+	p->all_moved |= moved && !p->learned && pass_goes_on(b);
+}
+
+/* Does every node hold what it shall? As of the plan. */
+static bool plan_is_met(struct balloon *b)
+{
+	struct balloon_pass *p = b->pass;
+	unsigned long superframes, partial;
+	struct balloon_node *bn;
+	int nid;
+
+	if (balloon_total() != balloon_goal(b))
+		return false;
+	for_each_balloon_node(bn, nid)
+		if (node_holds(nid, &superframes, &partial) != p->plan.node[nid].want)
+			return false;
+	return true;
+}
+
+/*
+ * What is above the goal goes back first: who waits for it waits no longer than that.
+ * What is missing then is taken; superframes of all nodes before base pages of any.
+ */
+static void carry_out(struct balloon *b)
+{
+	struct balloon_pass *p = b->pass;
+
+	shrink_all(b);
+	if (b->max_order >= SUPERFRAME_ORDER)
+		grow_all(b, true);
+	/* A superframe that is missing elsewhere is no reason for base pages here. */
+	if (!p->learned || p->stage > PASS_SUPERFRAMES)
+		grow_all(b, false);
+	/* One superframe too many was taken so that base pages can go back. */
+	shrink_all(b);
+	move_all(b);
+}
+
+/**
+ * balloon_pursue - go on with a pass
+ * @b: the balloon
+ *
+ * Until there is nothing left to do, or nothing more can be done, or others are to have
+ * their turn: then this is to be called again.
+ *
+ * Context: the worker; sleeps, allocates, and reclaims at the last stage.
+ * Return: how it ended.
+ */
+enum balloon_pass_end balloon_pursue(struct balloon *b)
+{
+	struct balloon_pass *p = b->pass;
+
+	for (;;) {
+		make_plan(b);
+		/* A retry that brings nothing has not ended the wait. */
+		if (p->fresh || p->moved)
+			say_what_it_is_at(b);
+		carry_out(b);
+		if (balloon_plan_changed(b))
+			return PASS_CHANGED;
+		if (balloon_slice_over(b))
+			return PASS_CUT;
+		if (p->pause)
+			return p->pressed ? PASS_SHORT : PASS_PACED;
+		if (p->done || p->learned)
+			continue;
+		if (plan_is_met(b))
+			return PASS_MET;
+		/* What moves only is not taken in pieces, nor reclaimed. */
+		if (!balloon_pass_missing(b) || p->inflate_refused || p->stage == PASS_RECLAIM)
+			return PASS_SHORT;
+		p->stage++;
+		if (p->stage == PASS_RECLAIM && p->booting)
+			return PASS_SHORT;
+	}
+}

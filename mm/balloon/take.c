@@ -1,0 +1,761 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Free memory of the guest: how much of it the balloon may have, and the way
+ * from the free lists to the balloon and back.
+ *
+ * Pages are taken and put back as mm/page_reporting.c does it, beside the
+ * allocator: nothing is zeroed, nothing waits on a per-cpu list and nobody is
+ * told to reclaim.
+ *
+ * __isolate_free_page() wants the zone to keep its min watermark beside the whole
+ * free page that it takes off a list, though most of a large one goes back at once.
+ * Where MAX_PAGE_ORDER is large (512M with base pages of 64K), the last free page of
+ * a small zone is out of reach for that. Other lists are looked at all the same.
+ */
+#include <linux/highmem.h>
+#include <linux/kasan.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/page-isolation.h>
+#include <linux/page_owner.h>
+#include <linux/vmstat.h>
+
+#include "../internal.h"
+#include "../page_reporting.h"
+#include "internal.h"
+
+/*
+ * Free pages of these types may leave: superframes can't be migrated, so not CMA;
+ * the others are reserves or being isolated.
+ */
+static const int take_types[] = {
+	MIGRATE_MOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE,
+};
+
+/* What is done without letting others have the zone's lock: interrupts are off. */
+#define HOLD_SUPERFRAMES	16U
+#define HOLD_PAGES		((unsigned int)SUPERFRAME_PAGES)
+/* Free pages on a list that are looked at in one go, and how often it is gone on there. */
+#define LOOK_MAX		64U
+#define LOOK_TURNS		64U
+
+/**
+ * balloon_zone_spare - free memory of a zone that the balloon may have
+ * @zone: the zone
+ *
+ * All that is free, but for CMA, the reserve for high-order atomic allocations, the
+ * high watermark, what lower zones keep for themselves, and 1/64 of the zone: so that
+ * neither kswapd nor who allocates next has to make up for it.
+ *
+ * Context: any.
+ * Return: base pages.
+ */
+unsigned long balloon_zone_spare(struct zone *zone)
+{
+	unsigned long free, keep;
+
+	if (!balloon_may_take(zone))
+		return 0;
+	free = zone_page_state(zone, NR_FREE_PAGES);
+	keep = zone_page_state(zone, NR_FREE_CMA_PAGES) + READ_ONCE(zone->nr_free_highatomic) +
+	       high_wmark_pages(zone) + zone->lowmem_reserve[gfp_zone(GFP_HIGHUSER_MOVABLE)] +
+	       zone->present_pages / 64;
+	return free - min(free, keep);
+}
+
+/**
+ * balloon_node_spare - free memory of a node that the balloon may have
+ * @nid: an online node
+ *
+ * Context: any.
+ * Return: base pages, those of balloon_zone_spare() of all zones.
+ */
+unsigned long balloon_node_spare(int nid)
+{
+	struct zone *zones = NODE_DATA(nid)->node_zones;
+	unsigned long spare = 0;
+	int z;
+
+	for (z = 0; z < MAX_NR_ZONES; z++)
+		spare += balloon_zone_spare(&zones[z]);
+	return spare;
+}
+
+/*
+ * Put pages @from to @to, the last one not included, of what was a free page back to
+ * the free lists: in as large pieces as can be, but each pageblock by its own type.
+ * With zone->lock held.
+ */
+static void put_range_locked(struct page *page, unsigned long from, unsigned long to)
+{
+	unsigned int order;
+
+	for (; from < to; from += 1UL << order) {
+		order = min_t(unsigned int, __fls(to - from), pageblock_order);
+		if (from)
+			order = min_t(unsigned int, order, __ffs(from));
+		__putback_isolated_page(page + from, order,
+					get_pageblock_migratetype(page + from));
+	}
+}
+
+/*
+ * The first page of a free list that is not in the range from @start to @end. Says in
+ * *@skipped whether there may be one further on; the next look begins there.
+ */
+static struct page *first_free_outside(struct list_head *list, unsigned int order,
+				       unsigned long start, unsigned long end, bool *skipped)
+{
+	unsigned int look = LOOK_MAX;
+	struct page *page;
+
+	list_for_each_entry(page, list, buddy_list) {
+		unsigned long pfn = page_to_pfn(page);
+
+		if (pfn + (1UL << order) <= start || pfn >= end)
+			return page;
+		if (!--look) {
+			list_rotate_to_front(&page->buddy_list, list);
+			*skipped = true;
+			break;
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Take up to @nr superframes off @zone's free lists, none in the range from @start to
+ * @end, with zone->lock held. Small free pages first.
+ */
+static unsigned int take_superframes_locked(struct zone *zone, struct balloon_extent *ext,
+					    unsigned int nr, unsigned long start,
+					    unsigned long end, bool *skipped)
+{
+	unsigned int order, t, n = 0;
+	unsigned long i, pfn;
+	struct page *page;
+
+	nr = min_t(unsigned long, nr, balloon_zone_spare(zone) / SUPERFRAME_PAGES);
+	for (order = SUPERFRAME_ORDER; order <= MAX_PAGE_ORDER; order++) {
+		for (t = 0; t < ARRAY_SIZE(take_types); t++) {
+			struct list_head *list = &zone->free_area[order].free_list[take_types[t]];
+
+			while (n < nr) {
+				page = first_free_outside(list, order, start, end, skipped);
+				if (!page || !__isolate_free_page(page, order))
+					break;
+				pfn = page_to_pfn(page);
+				for (i = 0; i < 1UL << order && n < nr; i += SUPERFRAME_PAGES)
+					ext[n++] = (struct balloon_extent){ pfn + i,
+									    SUPERFRAME_ORDER };
+				put_range_locked(page, i, 1UL << order);
+			}
+		}
+	}
+	return n;
+}
+
+/* Take up to @nr superframes off @nid's free lists, none from @start to @end. */
+static unsigned int take_node_superframes(int nid, struct balloon_extent *ext, unsigned int nr,
+					  unsigned long start, unsigned long end)
+{
+	struct zone *zones = NODE_DATA(nid)->node_zones;
+	unsigned int n = 0, got, turns;
+	unsigned long flags;
+	bool skipped;
+	int z;
+
+	/* Highest zone first, as the zonelists do: low memory is the scarcest. */
+	for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
+		if (balloon_zone_spare(&zones[z]) < SUPERFRAME_PAGES)
+			continue;
+		turns = 0;
+		do {
+			skipped = false;
+			spin_lock_irqsave(&zones[z].lock, flags);
+			got = take_superframes_locked(&zones[z], ext + n,
+						      min(nr - n, HOLD_SUPERFRAMES), start, end,
+						      &skipped);
+			spin_unlock_irqrestore(&zones[z].lock, flags);
+			n += got;
+		} while (n < nr && (got || (skipped && ++turns < LOOK_TURNS)));
+	}
+	return n;
+}
+
+/**
+ * balloon_set_offline - mark extents that were taken off the free lists
+ * @ext: they; base pages have a reference and are adopted
+ * @nr: how many
+ *
+ * Who may sleep calls it between page_offline_begin() and page_offline_end(): readers
+ * of /proc/kcore must be out of pages that the host takes. Who may not need not: such
+ * a reader copes with a page that the host has taken.
+ *
+ * Context: any.
+ */
+void balloon_set_offline(const struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int i;
+	unsigned long j;
+
+	for (i = 0; i < nr; i++) {
+		struct page *head = pfn_to_page(ext[i].pfn);
+
+		if (ext[i].order) {
+			/* First: offline without a reference is left to offlining. */
+			set_page_refcounted(head);
+			set_page_owner(head, SUPERFRAME_ORDER, OWNER_GFP);
+		}
+		for (j = 0; j < 1UL << ext[i].order; j++)
+			__SetPageOffline(head + j);
+	}
+}
+
+/* As balloon_set_offline(), for who may sleep. */
+static void set_offline_sync(const struct balloon_extent *ext, unsigned int nr)
+{
+	if (!nr)
+		return;
+	page_offline_begin();
+	balloon_set_offline(ext, nr);
+	page_offline_end();
+}
+
+/**
+ * balloon_take_superframes - take whole free superframes of a node
+ * @nid: the node
+ * @ext: where to store them
+ * @nr: how many at most
+ *
+ * Every one is to be passed to balloon_queue_superframe() or
+ * balloon_put_superframe().
+ *
+ * Context: process context, may sleep.
+ * Return: how many there were, within balloon_zone_spare().
+ */
+unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
+				      unsigned int nr)
+{
+	nr = take_node_superframes(nid, ext, nr, 0, 0);
+	set_offline_sync(ext, nr);
+	return nr;
+}
+
+/**
+ * balloon_take_superframe_nowait - take a whole free superframe for an allocation
+ * @nid: the node
+ * @ext: where to store it
+ *
+ * As balloon_take_superframes(), but without waiting for readers of /proc/kcore:
+ * one that faults may be what is allocated for.
+ *
+ * Context: any.
+ * Return: whether there was one.
+ */
+bool balloon_take_superframe_nowait(int nid, struct balloon_extent *ext)
+{
+	return balloon_take_superframe_outside(nid, ext, 0, 0);
+}
+
+/**
+ * balloon_take_superframe_outside - take a free superframe that is not in a range
+ * @nid: the node
+ * @ext: where to store it
+ * @start: the range's first page frame
+ * @end: the one after its last
+ *
+ * As balloon_take_superframe_nowait().
+ *
+ * Context: any.
+ * Return: whether there was one.
+ */
+bool balloon_take_superframe_outside(int nid, struct balloon_extent *ext, unsigned long start,
+				     unsigned long end)
+{
+	unsigned int nr = take_node_superframes(nid, ext, 1, start, end);
+
+	balloon_set_offline(ext, nr);
+	return nr;
+}
+
+/* The free page that the one at @pfn is in, or NULL. With zone->lock held. */
+static struct page *free_page_around(unsigned long pfn)
+{
+	unsigned int order;
+
+	for (order = 0; order <= MAX_PAGE_ORDER; order++) {
+		struct page *head = pfn_to_page(ALIGN_DOWN(pfn, 1UL << order));
+
+		if (PageBuddy(head) && buddy_order(head) >= order)
+			return head;
+	}
+	return NULL;
+}
+
+/*
+ * May @pages of the block at @pfn leave? What is isolated is not counted as free: it
+ * is enough that the zone has its reserve without that.
+ */
+static bool block_is_spare(struct zone *zone, unsigned long pfn, unsigned long pages)
+{
+	if (is_migrate_isolate_page(pfn_to_page(pfn)))
+		pages = 1;
+	return balloon_zone_spare(zone) >= pages;
+}
+
+/* Take the block at @pfn if all of it is free, with zone->lock held. */
+static bool take_block_locked(struct zone *zone, unsigned long pfn)
+{
+	unsigned long i, step, start;
+	struct page *head;
+
+	if (!block_is_spare(zone, pfn, SUPERFRAME_PAGES))
+		return false;
+	/* Where pageblocks are smaller it may lie on the lists in pieces. */
+	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
+		head = free_page_around(pfn + i);
+		if (!head)
+			return false;
+		step = min(1UL << buddy_order(head), SUPERFRAME_PAGES);
+	}
+	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
+		unsigned int order;
+
+		head = free_page_around(pfn + i);
+		order = buddy_order(head);
+		step = min(1UL << order, SUPERFRAME_PAGES);
+		if (!__isolate_free_page(head, order)) {
+			put_range_locked(pfn_to_page(pfn), 0, i);
+			return false;
+		}
+		if (order <= SUPERFRAME_ORDER)
+			continue;
+		/* It has merged with neighbours that are free, too. */
+		start = pfn - page_to_pfn(head);
+		put_range_locked(head, 0, start);
+		put_range_locked(head, start + SUPERFRAME_PAGES, 1UL << order);
+	}
+	return true;
+}
+
+/**
+ * balloon_take_superframe_at - take a certain superframe, if it is free
+ * @zone: its zone
+ * @pfn: its first page frame; its pageblock may be isolated
+ * @ext: where to store it
+ *
+ * It is to be passed to balloon_set_offline(), then to balloon_queue_superframe() or
+ * balloon_put_superframe().
+ *
+ * Context: process context; all of it is online, and stays so.
+ * Return: whether all of it was free, and could be spared.
+ */
+bool balloon_take_superframe_at(struct zone *zone, unsigned long pfn, struct balloon_extent *ext)
+{
+	bool taken;
+
+	spin_lock_irq(&zone->lock);
+	taken = take_block_locked(zone, pfn);
+	spin_unlock_irq(&zone->lock);
+	if (taken)
+		*ext = (struct balloon_extent){ pfn, SUPERFRAME_ORDER };
+	return taken;
+}
+
+/* The host hands back other contents than the allocator left in it. */
+static void init_superframe(struct page *head)
+{
+	unsigned long i;
+
+	debug_pagealloc_map_pages(head, SUPERFRAME_PAGES);
+	if (want_init_on_free())
+		for (i = 0; i < SUPERFRAME_PAGES; i++)
+			clear_highpage_kasan_tagged(head + i);
+	kernel_poison_pages(head, SUPERFRAME_PAGES);
+	debug_pagealloc_unmap_pages(head, SUPERFRAME_PAGES);
+}
+
+/*
+ * Free a superframe page by page: the allocator then looks at each of them, and keeps
+ * those out whose memory has failed.
+ */
+static void put_superframe_pages(struct page *head)
+{
+	unsigned long i;
+
+	reset_page_owner(head, SUPERFRAME_ORDER);
+	for (i = 0; i < SUPERFRAME_PAGES; i++) {
+		if (i)
+			set_page_refcounted(head + i);
+		balloon_page_adopt(head + i);
+		put_page(head + i);
+	}
+}
+
+/**
+ * balloon_put_superframe - put a superframe back on the free lists
+ * @head: its first page, in no queue, with its frames in the guest's hands
+ *
+ * All of it is written to where balloon_put_touches().
+ *
+ * Context: any.
+ */
+void balloon_put_superframe(struct page *head)
+{
+	struct zone *zone = page_zone(head);
+	bool poisoned = false;
+	unsigned long i, flags;
+
+	for (i = 0; i < SUPERFRAME_PAGES; i++) {
+		__ClearPageOffline(head + i);
+		poisoned |= PageHWPoison(head + i);
+	}
+	if (poisoned) {
+		put_superframe_pages(head);
+		return;
+	}
+
+	/*
+	 * A scanner may have a reference for a moment. Its put then frees the
+	 * head, and this the rest.
+	 */
+	if (!page_ref_freeze(head, 1)) {
+		debug_pagealloc_map_pages(head, SUPERFRAME_PAGES);
+		__free_pages(head, SUPERFRAME_ORDER);
+		return;
+	}
+
+	reset_page_owner(head, SUPERFRAME_ORDER);
+	if (balloon_put_touches())
+		init_superframe(head);
+
+	spin_lock_irqsave(&zone->lock, flags);
+	put_range_locked(head, 0, SUPERFRAME_PAGES);
+	/* The host has what is not touched; the rest is news to it. */
+	if (balloon_put_touches())
+		page_reporting_notify_free(SUPERFRAME_ORDER);
+	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
+/**
+ * balloon_put_page - free a base page that the host did not take
+ * @page: the page, from balloon_take_pages(), balloon_take_holes() or
+ *	balloon_take_rest()
+ *
+ * Where its memory has failed meanwhile the allocator keeps it out.
+ *
+ * Context: any.
+ */
+void balloon_put_page(struct page *page)
+{
+	balloon_block_cancel(page);
+	__ClearPageOffline(page);
+	put_page(page);
+}
+
+/*
+ * Take a free page of @order apart: up to @nr of its base pages into @ext, the
+ * others back to the free lists. With zone->lock held.
+ */
+static unsigned int carve_locked(struct page *page, unsigned int order,
+				 struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned long pfn = page_to_pfn(page), i;
+
+	if (!__isolate_free_page(page, order))
+		return 0;
+	for (i = 0; i < 1UL << order && i < nr; i++) {
+		set_page_refcounted(page + i);
+		ext[i] = (struct balloon_extent){ pfn + i, 0 };
+	}
+	put_range_locked(page, i, 1UL << order);
+	return i;
+}
+
+/*
+ * Free pages of block @index, which is partly ballooned already. Who gives another page
+ * for each need not ask what the zone can spare.
+ */
+static unsigned int take_block_holes(struct zone *zone, unsigned long index,
+				     struct balloon_extent *ext, unsigned int nr, bool spare)
+{
+	unsigned long pfn = index << SUPERFRAME_ORDER;
+	unsigned long end = pfn + SUPERFRAME_PAGES;
+	unsigned int n = 0;
+
+	spin_lock_irq(&zone->lock);
+	if (spare)
+		nr = min_t(unsigned long, nr, balloon_zone_spare(zone));
+	while (pfn < end && n < nr) {
+		struct page *page = pfn_to_online_page(pfn);
+		unsigned int order = 0;
+
+		if (page && page_zone(page) == zone && PageBuddy(page) &&
+		    migratetype_is_mergeable(get_pageblock_migratetype(page))) {
+			order = buddy_order(page);
+			n += carve_locked(page, order, ext + n, nr - n);
+		}
+		pfn += 1UL << order;
+	}
+	spin_unlock_irq(&zone->lock);
+	return n;
+}
+
+/* Up to @nr free pages anywhere in the zone, in as few blocks as can be. */
+static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext,
+				   unsigned int nr)
+{
+	unsigned int t, fit, order, i, got, n = 0;
+	struct page *page;
+
+	spin_lock_irq(&zone->lock);
+	nr = min_t(unsigned long, nr, balloon_zone_spare(zone));
+	/*
+	 * The smallest free page that holds all of them first, so that they lie
+	 * in one block; then ever smaller ones.
+	 */
+	fit = nr ? min_t(unsigned int, order_base_2(nr), SUPERFRAME_ORDER) : 0;
+	for (i = 0; i <= MAX_PAGE_ORDER && n < nr; i++) {
+		order = i <= MAX_PAGE_ORDER - fit ? fit + i : MAX_PAGE_ORDER - i;
+		for (t = 0; t < ARRAY_SIZE(take_types) && n < nr; t++) {
+			struct list_head *list = &zone->free_area[order].free_list[take_types[t]];
+
+			while (n < nr) {
+				page = list_first_entry_or_null(list, struct page, buddy_list);
+				got = page ? carve_locked(page, order, ext + n, nr - n) : 0;
+				if (!got)
+					break;
+				n += got;
+			}
+		}
+	}
+	spin_unlock_irq(&zone->lock);
+	return n;
+}
+
+/* How many partial blocks are tried for holes per batch and zone. */
+#define HOLE_BLOCKS	8
+
+static void adopt_pages(const struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		balloon_page_adopt(pfn_to_page(ext[i].pfn));
+}
+
+/* Pages get a place in their block, or are freed. Returns how many are left. */
+static unsigned int keep_places(struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int kept = 0, i;
+
+	for (i = 0; i < nr; i++) {
+		struct page *page = pfn_to_page(ext[i].pfn);
+
+		if (balloon_block_reserve(page, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN))
+			put_page(page);
+		else
+			ext[kept++] = ext[i];
+	}
+	set_offline_sync(ext, kept);
+	return kept;
+}
+
+/* Free pages of the fullest blocks of a zone. */
+static unsigned int take_zone_holes(struct zone *zone, struct balloon_zone *bz,
+				    struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int nr_blocks, i, got, n = 0;
+	unsigned long index[HOLE_BLOCKS];
+
+	nr_blocks = balloon_fullest_blocks(bz, index, HOLE_BLOCKS);
+	/* A zone that can spare nothing does not say whether its blocks have holes. */
+	for (i = 0; i < nr_blocks && n < nr && balloon_zone_spare(zone); i++) {
+		got = take_block_holes(zone, index[i], ext + n, nr - n, true);
+		if (!got)
+			balloon_block_stuck(bz, index[i]);
+		n += got;
+	}
+	return n;
+}
+
+/**
+ * balloon_take_pages - take free base pages of a node
+ * @nid: the node
+ * @ext: where to store them
+ * @nr: how many at most
+ *
+ * Holes of the fullest partial blocks first, then pieces of few other blocks. Each has
+ * a place in its block, and is to be passed to balloon_queue_page() or
+ * balloon_put_page().
+ *
+ * Context: may sleep and allocate.
+ * Return: how many there were, within balloon_zone_spare().
+ */
+unsigned int balloon_take_pages(int nid, struct balloon_extent *ext, unsigned int nr)
+{
+	struct zone *zones = NODE_DATA(nid)->node_zones;
+	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
+	unsigned int n = 0, got;
+	int z;
+
+	if (!bn)
+		return 0;
+	for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--)
+		if (balloon_zone_spare(&zones[z]))
+			n += take_zone_holes(&zones[z], &bn->zones[z], ext + n, nr - n);
+	for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
+		if (!balloon_zone_spare(&zones[z]))
+			continue;
+		do {
+			got = take_fragments(&zones[z], ext + n, min(nr - n, HOLD_PAGES));
+			n += got;
+		} while (got && n < nr);
+	}
+	adopt_pages(ext, n);
+	return keep_places(ext, n);
+}
+
+/*
+ * Free pages of some of the fullest blocks, for pages of @src's block. Says in
+ * *@stuck whether some had none: others get their turn next.
+ */
+static unsigned int take_holes_for(struct page *src, bool fuller, struct balloon_extent *ext,
+				   unsigned int nr, bool *stuck)
+{
+	unsigned long index[HOLE_BLOCKS], src_index = balloon_block_index(src);
+	struct balloon_zone *bz = balloon_page_bz(src);
+	unsigned int nr_blocks, have, least, i, got, n = 0;
+
+	*stuck = false;
+	if (!bz)
+		return 0;
+
+	least = fuller ? balloon_block_pages(src) : 0;
+	nr_blocks = balloon_fullest_blocks(bz, index, HOLE_BLOCKS);
+	for (i = 0; i < nr_blocks && n < nr; i++) {
+		if (index[i] == src_index)
+			continue;
+		/* Of two alike, the first fills the other. */
+		have = balloon_block_pages(pfn_to_page(index[i] << SUPERFRAME_ORDER));
+		if (have < least || (have == least && fuller && index[i] < src_index))
+			continue;
+		got = take_block_holes(page_zone(src), index[i], ext + n, nr - n, false);
+		if (!got) {
+			balloon_block_stuck(bz, index[i]);
+			*stuck = true;
+		}
+		n += got;
+	}
+	adopt_pages(ext, n);
+	return n;
+}
+
+/**
+ * balloon_take_hole - take one free page of a block that is ballooned in part
+ * @src: a ballooned base page whose place it is to take: a page of the same
+ *	zone, not of the same block
+ * @fuller: only of a block that holds more than @src's
+ *
+ * Context: process context; does not reclaim.
+ * Return: the page, to be passed to balloon_page_arrives() or
+ * balloon_block_cancel() with a reference that is the caller's; NULL if there
+ * is none in some of the fullest blocks.
+ */
+struct page *balloon_take_hole(struct page *src, bool fuller)
+{
+	struct balloon_extent ext;
+	struct page *page;
+	bool stuck;
+
+	if (!take_holes_for(src, fuller, &ext, 1, &stuck))
+		return NULL;
+	page = pfn_to_page(ext.pfn);
+	if (balloon_block_reserve(page, GFP_NOWAIT | __GFP_NOWARN)) {
+		put_page(page);
+		return NULL;
+	}
+	/* A reader of /proc/kcore that faults may be what is migrated for. */
+	balloon_set_offline(&ext, 1);
+	return page;
+}
+
+/* How often others get their turn. */
+#define HOLE_TURNS	64
+
+/**
+ * balloon_take_holes - take free pages of blocks that hold more than a page's
+ * @src: a ballooned base page
+ * @ext: where to store them
+ * @nr: how many at most
+ *
+ * As balloon_take_pages(), but for pages that leave the balloon in exchange: whether
+ * the zone can spare them does not matter.
+ *
+ * Context: may sleep and allocate.
+ * Return: how many there were in some of the fullest blocks of the same zone.
+ */
+unsigned int balloon_take_holes(struct page *src, struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int n, turns = 0;
+	bool stuck;
+
+	do {
+		n = take_holes_for(src, true, ext, nr, &stuck);
+		cond_resched();
+	} while (!n && stuck && ++turns < HOLE_TURNS);
+	return keep_places(ext, n);
+}
+
+/* Free pages of the block at @pfn if none is in use but by the balloon; zone->lock held. */
+static unsigned int take_rest_locked(unsigned long pfn, struct balloon_extent *ext)
+{
+	unsigned long i, step;
+	unsigned int n = 0;
+
+	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
+		struct page *page = pfn_to_page(pfn + i);
+
+		step = 1;
+		if (PageBuddy(page))
+			step = 1UL << buddy_order(page);
+		else if (!PageOffline(page))
+			return 0;
+	}
+	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
+		struct page *page = pfn_to_page(pfn + i);
+
+		step = 1;
+		if (!PageBuddy(page))
+			continue;
+		step = 1UL << buddy_order(page);
+		n += carve_locked(page, buddy_order(page), ext + n, SUPERFRAME_PAGES - n);
+	}
+	return n;
+}
+
+/**
+ * balloon_take_rest - take what is free of a block that is ballooned in part
+ * @zone: its zone
+ * @pfn: its first page frame, of a pageblock that is isolated
+ * @ext: where to store the pages, room for a whole block
+ *
+ * Each is to be passed to balloon_queue_page() or balloon_put_page().
+ *
+ * Context: may sleep and allocate.
+ * Return: how many there were, 0 unless the rest of the block is free as a whole and
+ * can be spared.
+ */
+unsigned int balloon_take_rest(struct zone *zone, unsigned long pfn,
+			       struct balloon_extent *ext)
+{
+	unsigned int n = 0;
+
+	spin_lock_irq(&zone->lock);
+	if (block_is_spare(zone, pfn, SUPERFRAME_PAGES))
+		n = take_rest_locked(pfn, ext);
+	spin_unlock_irq(&zone->lock);
+	adopt_pages(ext, n);
+	return keep_places(ext, n);
+}
