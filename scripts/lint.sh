@@ -51,7 +51,19 @@ checkpatch() {
 	return $status
 }
 
-# TRACE_EVENT() is laid out in its own way; programs have the C library's types, and signal
+# Stubs of the kernel's own functions and macros, with one thread and no types of a machine:
+# what checkpatch would have instead of them is what they stand for.
+STUBS=,PREFER_KERNEL_TYPES,VOLATILE,AVOID_BUG,BIT_MACRO,BRACES,COMPARISON_TO_NULL,LINE_SPACING
+STUBS+=,MACRO_ARG_PRECEDENCE,MACRO_ARG_REUSE,MACRO_ARG_UNUSED,SPACING,UNCOMMENTED_DEFINITION
+STUBS+=,COMPLEX_MACRO,TRAILING_STATEMENTS,DATA_RACE,EXPORT_SYMBOL,IS_ENABLED_CONFIG,MEMORY_BARRIER
+STUBS+=,NEW_TYPEDEFS,PREFER_DEFINED_ATTRIBUTE_MACRO,TABSTOP,UNSPECIFIED_INT,USE_LOCKDEP,LONG_LINE
+# A harness names functions of the kernel in its messages, which are in one piece, and looks at
+# everything of everybody, wherever that is declared.
+HARNESS=,PREFER_KERNEL_TYPES,VOLATILE,EMBEDDED_FUNCTION_NAME,AVOID_EXTERNS,LONG_LINE_STRING
+HARNESS+=,DEEP_INDENTATION,OPEN_ENDED_LINE,MULTIPLE_ASSIGNMENTS,UNCOMMENTED_DEFINITION,MACRO_ARG_REUSE
+
+# TRACE_EVENT() is laid out in its own way; an iterator names its variables more than once;
+# programs have the C library's types, and signal
 # handlers.
 style() {
 	local file ignored status=0
@@ -59,6 +71,9 @@ style() {
 	for file in "${kernel_sources[@]}" "${programs[@]}"; do
 		case $file in
 		include/trace/*)	ignored=,OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT ;;
+		tools/testing/balloon/stub.h)	ignored=$STUBS ;;
+		tools/testing/balloon/*)	ignored=$HARNESS ;;
+		mm/balloon/internal.h)	ignored=,MACRO_ARG_REUSE ;;
 		mm/*|include/*|drivers/*|arch/*)	ignored= ;;
 		*)			ignored=,PREFER_KERNEL_TYPES,VOLATILE ;;
 		esac
@@ -113,4 +128,6 @@ run python python_syntax
 run spdx spdx
 run series scripts/check-series.sh
 run W=1-and-sparse scripts/build.sh lint
+run floors-self-test scripts/floors.py --self-test
+run floors scripts/floors.py "$BUILD/lint/mm/balloon"
 exit $failed

@@ -22,7 +22,7 @@ The core is built, and connected, once all of its files are there.
 END
 
 own_patch 'mm/balloon: keep ballooned pages per node and zone' \
-	mm/balloon/{node,superframe,block,foreign,unpopulated}.c << 'END'
+	mm/balloon/{node,block,take,superframe,coalesce,lost,foreign,unpopulated}.c << 'END'
 A refill must free into the very zone that failed, and a node's share must
 be known without walking lists. So queues are kept per zone, and counts
 per node.
@@ -32,31 +32,54 @@ page_reporting does it: nothing is zeroed, and nothing waits on a per-cpu
 list. What is less than 2M comes out of partial blocks, which are found by
 their number and kept by fullness: a block that fills up becomes a
 superframe. Pages that are lent to map other domains' memory are counted
-only. Memory that the guest never had is in the balloon from the first.
+only. Memory that the guest never had is in the balloon from the first,
+and what a host keeps when its device goes is written off.
+
+No path takes what a zone keeps for itself: its high watermark, its lowmem
+reserves, and a sixty-fourth of it.
 END
 
-own_patch 'mm/balloon: search nodes in rings of distance' \
-	mm/balloon/{ring,policy,search}.c << 'END'
+own_patch 'mm/balloon: plan what each node shall hold' \
+	mm/balloon/{ring,policy,plan}.c << 'END'
 Where a node can't give what is asked of it, its nearest neighbours are
 the next best, and they get theirs back last. Sort the nodes around each
-node by distance, nodes of one distance being a ring, and search outwards:
-superframes in all rings first, base pages only if the whole search ends
-short of the target.
+node by distance, nodes of one distance being a ring, and say what each
+node shall hold: targets of nodes are looked for from their nodes
+outwards, the others share the rest by a policy.
 
-Which node a search starts at is a policy: arithmetic only, so that it can
-be tested by itself.
+It is a pure function of a snapshot. What pages were inflated for is not
+remembered: what lies where the plan wants it stays, and what has moved
+by migration or by an exchange can't make books and pages disagree.
+END
+
+own_patch 'mm/balloon: talk to one host at a time' \
+	mm/balloon/host.c << 'END'
+A host's answers are input: it may take or give less than was asked for,
+claim more, refuse, or never answer. Check them in one place, and do to
+the queues what they say; pages enter the balloon when the host has
+acknowledged them.
 END
 
 own_patch "mm/balloon: pursue the host's target" \
-	mm/balloon/{core.c,Kconfig,Makefile} << 'END'
+	mm/balloon/{worker.c,pursue.c,Kconfig,Makefile} << 'END'
 One worker takes and gives back until the host's total is met, to the
-page, as far as node targets say for the nodes that they name. What the
-host or the guest can't give now is tried again after 1 s, 2 s, up to
-32 s, for as long as the target stands: backends need neither a timer nor
-a list.
+page. What the host or the guest can't give now is tried again after 1 s,
+2 s, up to 32 s, for as long as the target stands: backends need neither a
+timer nor a list.
 
-Pages enter the balloon when the host has acknowledged them, and what the
-host answers is checked.
+A plan is carried out batch by batch. Superframes of all nodes come first,
+base pages only if these do not suffice. Where targets of nodes move and
+the total stands, a batch is given and one taken in turn: the guest needs
+no more memory for that, and nothing is reclaimed.
+END
+
+own_patch 'mm/balloon: reclaim for the balloon with a brake' \
+	mm/balloon/{pressure,hibernate}.c << 'END'
+A host may ask for more than is free. Unused page cache and memory that
+nobody touches can go; what is in use can't, without ruin. Reclaim as long
+as the guest does not miss what it lost, and pause when it does. Before
+init runs, take nothing but plainly free memory; and stand back where all
+memory is needed, to hibernate or to resume.
 END
 
 own_patch 'mm/balloon: migrate base pages, empty fragmented blocks' \
@@ -118,6 +141,13 @@ END
 own_patch 'mm/balloon: add unit tests' 'mm/balloon/tests/*' << 'END'
 What is arithmetic or bookkeeping can be tested without a host: rings,
 policies, targets, parsers, partial blocks, migration and vacating.
+END
+
+own_patch 'tools/testing/balloon: test the core in user space' \
+	'tools/testing/balloon/*' << 'END'
+Compile all but who asks in user space, as it is, against a small model of
+the page allocator and a host that misbehaves, and have random operations,
+small cases exhaustively, and a fuzzer compare it with what must hold.
 END
 
 own_patch 'selftests/balloon: test the balloon from user space' \
