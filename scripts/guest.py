@@ -147,6 +147,7 @@ class Guest:
                 the backend is anon
     cpus        a count, or for each node the list of its cpus; [] is a cpuless node
     balloon     properties of the balloon device; None: there is none
+    pending     bytes that the host wants ballooned from the first moment on
     append      more words for the kernel's command line
     extra       more arguments for QEMU
     accel       kvm or tcg; by default what works here
@@ -155,7 +156,7 @@ class Guest:
     """
 
     def __init__(self, flavour='release', nodes=(1024,) * 4, dist=None, backend='memfd',
-                 prealloc=None, cpus=None, balloon={}, append='', extra=(), accel=None,
+                 prealloc=None, cpus=None, balloon={}, pending=0, append='', extra=(), accel=None,
                  name=None, interactive=False, boot_timeout=300, kernel=None, initramfs=None):
         self.flavour = flavour
         self.kernel = kernel or kernel_of(flavour)
@@ -168,6 +169,7 @@ class Guest:
             cpus = len(self.sizes)
         self.cpus = split_cpus(cpus, len(self.sizes)) if isinstance(cpus, int) else cpus
         self.balloon = balloon
+        self.pending = pending
         self.append = append
         self.extra = list(extra)
         self.accel = accel
@@ -248,6 +250,9 @@ class Guest:
         control.theirs.close()
         try:
             self.qmp.greet()
+            if self.pending:
+                # Long before the guest's driver looks.
+                self.set_balloon(self.pending)
             if not self.interactive:
                 self.agent.read_until(rb'\x00agent ready\n',
                                       time.monotonic() + self.boot_timeout)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Guests under pressure: what tests and benches have them do, and how they are looked at."""
+
+import os
+import re
+import statistics
+import subprocess
+import tempfile
+import time
+
+from guest import BUILD, MIB, TOP, Guest, GuestError
+
+CORE = '/sys/kernel/mm/balloon'
+
+
+class Disk:
+    """A disk of the host, empty, for as long as it is entered; ARGS are QEMU's."""
+
+    def __init__(self, mib, name='vda'):
+        self.mib = mib
+        self.name = name
+
+    def __enter__(self):
+        file, self.path = tempfile.mkstemp(dir=BUILD, prefix='disk-')
+        os.truncate(file, self.mib * MIB)
+        os.close(file)
+        self.args = ['-drive', f'file={self.path},if=none,id={self.name},format=raw',
+                     '-device', f'virtio-blk-pci,drive={self.name}']
+        return self
+
+    def __exit__(self, *_):
+        os.unlink(self.path)
+
+
+class Reader:
+    """A program of the guest that reads MIB of a disk again and again: page cache."""
+
+    def __init__(self, guest, mib, disk='/dev/vda'):
+        self.guest = guest
+        self.log = f'/tmp/reader-{mib}'
+        # The guest's clock tells when each round ended.
+        guest.sh(f'(while dd if={disk} of=/dev/null bs=1M count={mib} 2>/dev/null; do read -r up rest'
+                 f' < /proc/uptime; echo $up >> {self.log}; done) > /dev/null 2>&1 & '
+                 f'echo $! > {self.log}.pid')
+
+    def rounds(self):
+        """The times, in seconds, at which rounds ended."""
+        return [float(word) for word in self.guest.sh(f'cat {self.log}; :', 120).split()
+                if re.fullmatch(r'[0-9.]+', word)]
+
+    def await_rounds(self, count, timeout=300):
+        """Waits for so many rounds more; returns the median of what one took, in seconds."""
+        there, deadline = len(self.rounds()), time.monotonic() + timeout
+        while len(times := self.rounds()) < there + count + 1:
+            if time.monotonic() > deadline:
+                raise GuestError(f'{self.guest.name}: {len(times) - there} rounds in {timeout} s')
+            time.sleep(0.5)
+        return statistics.median(b - a for a, b in zip(times[there:], times[there + 1:]))
+
+    def stop(self):
+        self.guest.sh(f'kill $(cat {self.log}.pid); killall dd; rm -f {self.log} {self.log}.pid; :')
+
+
+def swap_on(guest, disk='/dev/vda'):
+    guest.sh(f'mkswap {disk} > /dev/null && swapon {disk}')
+
+
+def start(guest, command, log=None, timeout=300):
+    """A program in the background, once it has said its line."""
+    name = command.split()[0]
+    log = log or f'/tmp/{name}.log'
+    guest.sh(f'rm -f {log}; {command} > {log} 2>&1 & while ! grep -q . {log}; do '
+             f'kill -0 $! || exit 1; sleep 0.1; done; grep -q "^{name} " {log}', timeout)
+
+
+def counters(guest):
+    """All of /proc/vmstat."""
+    text = guest.sh('echo 1 > /proc/sys/vm/stat_refresh; cat /proc/vmstat')
+    return {name: int(value) for name, value in map(str.split, text.splitlines())}
+
+
+def zones(guest):
+    """(node, zone) -> {'free': base pages, 'min', 'low', 'high', 'present', 'managed'}"""
+    found, here = {}, None
+    for line in guest.sh('cat /proc/zoneinfo').splitlines():
+        match = re.match(r'Node (\d+), zone +(\S+)', line)
+        if match:
+            here = found.setdefault((int(match[1]), match[2]), {})
+        elif match := re.match(r'\s+(?:pages )?(free|min|low|high|present|managed)\s+(\d+)$', line):
+            here.setdefault(match[1], int(match[2]))
+    return {zone: figures for zone, figures in found.items() if figures.get('present')}
+
+
+def node_sum(guest, figure):
+    """A figure of zones(), node by node."""
+    sums = {}
+    for (node, _), figures in zones(guest).items():
+        sums[node] = sums.get(node, 0) + figures[figure]
+    return [sums[node] for node in sorted(sums)]
+
+
+def state(guest):
+    """Why the balloon rests, or what it is at; '' on a kernel that does not say."""
+    return guest.sh(f'cat {CORE}/state 2>/dev/null; :').strip()
+
+
+def command_seconds(guest, count=10):
+    """How long a command takes in the guest, which starts as many."""
+    began = time.monotonic()
+    guest.sh(f'for i in $(seq {count}); do /bin/ls / > /dev/null; done', 300)
+    return (time.monotonic() - began) / count
+
+
+def bigger_initramfs(base, mib, path):
+    """A copy of an initramfs with a file more that can't be compressed."""
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        with open(f'{folder}/ballast', 'wb') as file:
+            for _ in range(mib):
+                file.write(os.urandom(MIB))
+        packed = subprocess.run('echo ballast | cpio --quiet -o -H newc | gzip -1', shell=True,
+                                cwd=folder, check=True, stdout=subprocess.PIPE).stdout
+    with open(base, 'rb') as first, open(path, 'wb') as file:
+        text = first.read()
+        file.write(text + bytes(-len(text) % 4) + packed)
+
+
+def reset(guest):
+    """Resets the machine, which keeps the host's target, and waits until it is up again."""
+    guest.qmp('set-action', reboot='reset')
+    guest.qmp('system_reset')
+    try:
+        guest.agent.read_until(rb'\x00agent ready\n', time.monotonic() + guest.boot_timeout)
+    except GuestError as error:
+        raise GuestError(guest._report(f'no boot after the reset: {error}')) from error
