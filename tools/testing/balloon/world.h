@@ -46,7 +46,7 @@ struct world {
 	unsigned long brake, boot_floor, evacuated, migrating;
 	unsigned int alloc_fails, poisoned, nesting;
 	int notified;
-	bool nested, calm, notices, bug8;
+	bool nested, calm, notices;
 	/* world_check()'s */
 	unsigned long sum, node_sum, blocks;
 };
