@@ -144,6 +144,8 @@ struct balloon {
 	/* private: why it rests or what it is at, and since when */
 	int state;
 	unsigned long state_since;
+	/* private: the worker, and when it runs next if that is pending */
+	unsigned long due;
 	struct delayed_work work;
 };
 

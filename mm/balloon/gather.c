@@ -50,15 +50,6 @@ static bool gather_zone(struct balloon *b, struct balloon_zone *bz)
 	return taken && taken == given;
 }
 
-/* The lists of a zone go with its last memory. */
-static void gather_drain_zone(struct zone *zone)
-{
-	get_online_mems();
-	if (populated_zone(zone))
-		drain_all_pages(zone);
-	put_online_mems();
-}
-
 /**
  * balloon_gather_later - compaction has moved a page of a partial block
  * @b: the balloon
@@ -100,7 +91,7 @@ void balloon_gather(struct balloon *b)
 			/* Before it is looked at: what is scattered anew is not missed. */
 			WRITE_ONCE(bz->scattered, false);
 			/* What compaction has freed is a hole once it is off the CPUs' lists. */
-			gather_drain_zone(&NODE_DATA(nid)->node_zones[z]);
+			balloon_drain_zone(&NODE_DATA(nid)->node_zones[z]);
 			while (gather_zone(b, bz)) {
 				cond_resched();
 				if (balloon_slice_over(b)) {

@@ -41,6 +41,9 @@ static struct balloon *balloon;
 /* Protects the target, and what was given back beyond it: set from any context. */
 static DEFINE_SPINLOCK(goal_lock);
 
+/* Protects when the worker runs next: a timer must not put off what is due before. */
+static DEFINE_SPINLOCK(kick_lock);
+
 /* Hibernation's: everything is asked back. */
 static bool standing_back;
 
@@ -498,14 +501,21 @@ void balloon_count_migrated(const struct balloon_extent *from, const struct ball
 /**
  * balloon_kick_after - let the worker look at the targets in some time
  * @b: the balloon
- * @delay: in jiffies; where it waits already, this is what counts
+ * @delay: in jiffies; where it waits already, the shorter one counts
  *
  * Context: any.
  */
 void balloon_kick_after(struct balloon *b, unsigned long delay)
 {
-	if (!READ_ONCE(b->stopped))
+	unsigned long due = jiffies + delay, flags;
+
+	spin_lock_irqsave(&kick_lock, flags);
+	if (!READ_ONCE(b->stopped) &&
+	    (!delayed_work_pending(&b->work) || time_before(due, b->due))) {
+		b->due = due;
 		mod_delayed_work(balloon_wq, &b->work, delay);
+	}
+	spin_unlock_irqrestore(&kick_lock, flags);
 }
 
 /**
@@ -529,8 +539,12 @@ void balloon_kick(struct balloon *b)
  */
 void balloon_kick_later(struct balloon *b)
 {
-	if (!READ_ONCE(b->stopped))
-		queue_delayed_work(balloon_wq, &b->work, HZ);
+	unsigned long flags;
+
+	spin_lock_irqsave(&kick_lock, flags);
+	if (!READ_ONCE(b->stopped) && queue_delayed_work(balloon_wq, &b->work, HZ))
+		b->due = jiffies + HZ;
+	spin_unlock_irqrestore(&kick_lock, flags);
 }
 
 /**
@@ -785,8 +799,7 @@ int balloon_host_attach(struct balloon *b, work_func_t worker)
 	INIT_DELAYED_WORK(&b->work, worker);
 	b->hungry = NUMA_NO_NODE;
 	b->origin = numa_mem_id();
-	/* No plan is this one's. */
-	b->planned = atomic_read(&b->generation) - 1;
+	b->planned = atomic_read(&b->generation);
 	b->state = BALLOON_SETTLED;
 	b->state_since = jiffies;
 

@@ -288,6 +288,8 @@ unsigned int balloon_dequeue_emptiest(struct balloon_zone *bz, struct balloon_ex
 /* take.c: free memory of the guest, taken beside the allocator, and put back */
 unsigned long balloon_zone_spare(struct zone *zone);
 unsigned long balloon_node_spare(int nid);
+void balloon_drain_zone(struct zone *zone);
+void balloon_drain_node(int nid);
 unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
 				      unsigned int nr);
 bool balloon_take_superframe_nowait(int nid, struct balloon_extent *ext);
@@ -406,6 +408,7 @@ struct balloon_plan_node {
  * @node: the nodes
  * @missing: out: how much of @goal has no place
  * @extra: out: how much more than @goal is held by nodes that can't go down
+ * @afar: out: how much of nodes' targets lies on other nodes
  * @targets: scratch, @nr of them
  * @shares: scratch, @nr of them
  * @index: scratch, @nr of them
@@ -419,6 +422,7 @@ struct balloon_plan {
 	struct balloon_plan_node *node;
 	unsigned long missing;
 	unsigned long extra;
+	unsigned long afar;
 	unsigned long *targets;
 	struct balloon_share *shares;
 	unsigned short *index;
@@ -565,7 +569,8 @@ enum balloon_pass_end {
  * @stage: what may be taken for it
  * @open: it is not over: the next slice goes on with it
  * @fresh: it began with a new target, and not to try again
- * @raised: a node's target was raised and is not met yet
+ * @raised: a node's target was raised, and no pass for it has come to its end
+ * @afar: some of a node's target lies elsewhere, and may come home when there is plenty
  * @booting: it takes but plainly free memory
  * @moved: something was done that the host had to agree to, by reclaim apart
  * @done: something was done since the plan was made
@@ -574,7 +579,7 @@ enum balloon_pass_end {
  * @deflate_refused: the host has refused to give something back
  * @pressed: the guest misses what was reclaimed
  * @all_moved: what was to move from node to node has done so
- * @far_from_home: something may lie far away only until a pause is over
+ * @drained: what CPUs kept on lists of their own is free
  * @pause: until reclaim may go on, in jiffies
  * @retry_at: when to try again, in jiffies; where the last pass ended short
  * @retry: there is something to be tried again
@@ -590,6 +595,7 @@ struct balloon_pass {
 	bool open;
 	bool fresh;
 	bool raised;
+	bool afar;
 	bool booting;
 	bool moved;
 	bool done;
@@ -598,7 +604,7 @@ struct balloon_pass {
 	bool deflate_refused;
 	bool pressed;
 	bool all_moved;
-	bool far_from_home;
+	bool drained;
 	unsigned long pause;
 	unsigned long retry_at;
 	bool retry;

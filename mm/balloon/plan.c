@@ -105,12 +105,15 @@ static void will_hold(struct balloon_plan_node *node, unsigned long pages)
 	node->free -= min(node->free, pages);
 }
 
-static void claim_on(struct balloon_plan_node *node, int nid, int owner, unsigned long pages)
+static void claim_on(struct balloon_plan *plan, int nid, int owner, unsigned long pages)
 {
+	struct balloon_plan_node *node = &plan->node[nid];
+
 	node->claimed += pages;
 	if (nid != owner && pages) {
 		node->remote += pages;
 		node->origin = owner;
+		plan->afar += pages;
 	}
 }
 
@@ -126,7 +129,7 @@ static void claim_new(struct balloon_plan *plan, struct pool *pool, int nid, int
 
 	take_room(node, pool, pages, growth);
 	will_hold(node, pages);
-	claim_on(node, nid, owner, pages);
+	claim_on(plan, nid, owner, pages);
 }
 
 /* Whether a larger part of @a is free than of @b, without a division. */
@@ -218,7 +221,7 @@ static unsigned long claim_ring_held(struct balloon_plan *plan, struct pool *poo
 				most = i;
 		node = &plan->node[r->node[most].nid];
 		pages = claim_held(node, pool, left);
-		claim_on(node, r->node[most].nid, r->nid, pages);
+		claim_on(plan, r->node[most].nid, r->nid, pages);
 		left -= pages;
 	}
 	return want - left;
@@ -528,7 +531,7 @@ static void plan_rest(struct balloon_plan *plan, struct pool *pool, unsigned lon
 /**
  * balloon_plan - say what each node shall hold
  * @plan: the snapshot, and the answer: @want, @remote and @origin of each node,
- *	@missing and @extra. What nodes have to give (@grow, @move, @shift, @free) is
+ *	@missing, @extra and @afar. What nodes have to give (@grow, @move, @shift, @free) is
  *	used up.
  *
  * All @want together are @goal, less @missing, plus @extra.
@@ -543,6 +546,7 @@ void balloon_plan(struct balloon_plan *plan)
 
 	plan->missing = 0;
 	plan->extra = 0;
+	plan->afar = 0;
 	for (nid = 0; nid < plan->nr; nid++) {
 		struct balloon_plan_node *node = &plan->node[nid];
 

@@ -52,10 +52,14 @@
 #define BRAKE_SLACK		16
 /* Nodes where reclaim found nothing are left alone so long. */
 #define BRAKE_BARREN		(8UL * HZ)
+/* Reclaim ends on a node that had so many base pages of it and has none to take. */
+#define VAIN_MAX		(16 * SUPERFRAME_PAGES)
 /* So often reclaim waits for others' writes, an interval each. */
 #define FUTILE_MAX		16
 /* No more is sent to swap while so many base pages are being written. */
 #define WRITES_MAX		(2 * SUPERFRAME_PAGES)
+/* And once so many are written, they go first. */
+#define SWAPPED_MIN		(SUPERFRAME_PAGES / 4)
 /* Of cache, and of anonymous memory, no less is left than this share of present pages. */
 #define PRESSURE_FLOOR		64
 /* What stays free during boot: a share of memory, and the initramfs so many times. */
@@ -92,6 +96,7 @@ enum balloon_prey {
  * @until: when it ends
  * @pausing: it has not ended
  * @calls: how often this file reclaimed: a direct reclaim, as the mm counts
+ * @vain: base pages reclaimed since a node had something to take for it
  * @futile: how often in a row that brought nothing, as others still write
  * @barren: when nodes were last found to have nothing, in jiffies
  * @no_cache: nodes whose cache can't be had now
@@ -117,6 +122,7 @@ static struct balloon_brake {
 	unsigned long until;
 	bool pausing;
 	unsigned long calls;
+	unsigned long vain;
 	unsigned int futile;
 	unsigned long barren;
 	nodemask_t no_cache;
@@ -166,6 +172,18 @@ static unsigned long pressure_anon(int nid)
 	return min(pressure_above(anon, pressure_floor(nid)), swap);
 }
 
+#ifdef CONFIG_SWAP
+static unsigned long pressure_swapcache(struct pglist_data *pgdat)
+{
+	return node_page_state(pgdat, NR_SWAPCACHE);
+}
+#else
+static unsigned long pressure_swapcache(struct pglist_data *pgdat)
+{
+	return 0;
+}
+#endif
+
 /*
  * Whether pages were sent to swap that are still there. When a huge page is swapped out,
  * many of its pages are written before they are back on the LRU, and end up at its far
@@ -173,8 +191,10 @@ static unsigned long pressure_anon(int nid)
  */
 static bool pressure_swapped(int nid)
 {
+	struct pglist_data *pgdat = NODE_DATA(nid);
+
 	return !node_isset(nid, brake.no_swapped) &&
-	       total_swapcache_pages() > global_node_page_state(NR_WRITEBACK) + WRITES_MAX;
+	       pressure_swapcache(pgdat) > node_page_state(pgdat, NR_WRITEBACK) + SWAPPED_MIN;
 }
 
 /* Whether reclaim finds cache without turning to what is in use, as inactive_is_low() says. */
@@ -242,17 +262,6 @@ static unsigned long pressure_reclaim_step(int nid, enum balloon_prey prey)
 	return done;
 }
 
-/* What was freed goes from the CPUs' lists to where it can be taken. */
-static void pressure_drain(int nid)
-{
-	struct zone *zones = NODE_DATA(nid)->node_zones;
-	int z;
-
-	for (z = 0; z < MAX_NR_ZONES; z++)
-		if (populated_zone(&zones[z]))
-			drain_all_pages(&zones[z]);
-}
-
 /*
  * Pages that are sent to swap are free when they are written. Until then every step
  * would send more of them, without end where the disk is slow.
@@ -285,18 +294,46 @@ static bool pressure_in_vain(int nid, enum balloon_prey prey)
 	return true;
 }
 
+/* Whether a node has something to take now. */
+static bool pressure_gained(int nid)
+{
+	balloon_drain_node(nid);
+	if (balloon_node_spare(nid)) {
+		brake.vain = 0;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * What was reclaimed went to the node's reserve, or to who was faster. The reserve is
+ * filled some day; with the guest there is no race to be run.
+ */
+static void pressure_lost(int nid, unsigned long done)
+{
+	brake.vain += done;
+	if (brake.vain <= VAIN_MAX) {
+		brake.held = true;
+		return;
+	}
+	brake.vain = 0;
+	node_set(nid, brake.no_cache);
+	node_set(nid, brake.no_anon);
+	brake.barren = jiffies;
+}
+
 /**
  * balloon_reclaim - make free pages on a node
  * @nid: the node
  * @want: so many base pages are wanted; the last step may bring some more
  *
  * To be called when balloon_brake() has said 0, for each node that wants pages. It
- * ends when so many were reclaimed, when this interval's quota is used up, when
- * nothing more comes, or when the worker's slice is over. What was reclaimed is free
- * then, unless somebody else was faster.
+ * ends when so many were reclaimed and some of them can be taken, when this interval's
+ * quota is used up, when nothing more comes, or when the worker's slice is over.
  *
  * Context: the worker, without balloon_host_lock, which reclaim may want. Sleeps.
- * Return: base pages reclaimed.
+ * Return: base pages reclaimed; 0 if none can be taken. Then balloon_brake() says
+ *	when to try again, or 0 if there is no use.
  */
 unsigned long balloon_reclaim(int nid, unsigned long want)
 {
@@ -304,7 +341,12 @@ unsigned long balloon_reclaim(int nid, unsigned long want)
 	unsigned long done = 0, got, *left;
 	enum balloon_prey prey;
 
-	while (b && done < want && (prey = pressure_prey(nid)) != PREY_NONE) {
+	while (b && (prey = pressure_prey(nid)) != PREY_NONE) {
+		if (done >= want) {
+			if (pressure_gained(nid))
+				return done;
+			want = done + SUPERFRAME_PAGES / 2;
+		}
 		left = prey == PREY_USED_CACHE ? &brake.left_used : &brake.left;
 		if (!*left) {
 			brake.held |= !done;
@@ -326,9 +368,12 @@ unsigned long balloon_reclaim(int nid, unsigned long want)
 		}
 	}
 
-	if (done)
-		pressure_drain(nid);
-	return done;
+	if (!done)
+		return 0;
+	if (pressure_gained(nid))
+		return done;
+	pressure_lost(nid, done);
+	return 0;
 }
 
 /* How often others had to reclaim directly. */
@@ -376,8 +421,14 @@ static unsigned long brake_look(unsigned long intervals)
 	return missed + max(stalled, 0L) * SWAP_CLUSTER_MAX;
 }
 
+/*
+ * An interval begins. Whoever got nothing for want of quota is told to come again, and
+ * not that there is no use.
+ */
 static unsigned long brake_begin(unsigned long now)
 {
+	unsigned long again = brake.held;
+
 	brake.since = now;
 	brake.left = brake.quota;
 	brake.left_used = brake.quota_used;
@@ -387,7 +438,7 @@ static unsigned long brake_begin(unsigned long now)
 		nodes_clear(brake.no_anon);
 		nodes_clear(brake.no_swapped);
 	}
-	return 0;
+	return again;
 }
 
 /* Before anything is reclaimed, the guest is looked at for an interval. */
@@ -493,11 +544,14 @@ unsigned long balloon_brake(bool *pressed)
 		*pressed = true;
 		return brake_press(now);
 	}
-	/* It went well for as long as a pause is: the next one is short again. */
-	if (brake.pause && time_after(now, brake.until + brake.pause))
-		brake.pause = 0;
-	brake.quota += BRAKE_QUOTA;
-	brake.quota_used += BRAKE_GROWTH_USED;
+	if (brake.pause) {
+		/* It may take a while until the guest misses something. */
+		if (time_after(now, brake.until + brake.pause))
+			brake.pause = 0;
+	} else {
+		brake.quota += BRAKE_QUOTA;
+		brake.quota_used += BRAKE_GROWTH_USED;
+	}
 	return brake_begin(now);
 }
 

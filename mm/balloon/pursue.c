@@ -17,10 +17,10 @@
 #include <trace/events/balloon.h>
 
 /*
- * What an exchange took far away comes home to nodes that have so many superframes and
- * this part of their memory to spare, and that nobody had an exchange made for lately:
- * so that worker and refills never undo each other. What was inflated there for want of
- * memory stays there until a target is raised.
+ * What a node's target has got elsewhere, for want of memory or by exchanges, comes home
+ * when the node has so many superframes and this part of its memory to spare, and when
+ * nobody had an exchange made for it lately: so that worker and refills never undo each
+ * other. A target that is raised has all that is free.
  */
 #define HOME_SUPERFRAMES	8UL
 #define HOME_PART		32
@@ -59,6 +59,7 @@ void balloon_pass_begin(struct balloon *b, bool fresh)
 	p->deflate_refused = false;
 	p->pressed = false;
 	p->all_moved = false;
+	p->drained = false;
 	p->pause = 0;
 	p->retry = false;
 	nodes_clear(p->no_superframe);
@@ -81,19 +82,19 @@ static unsigned long node_holds(int nid, unsigned long *superframes, unsigned lo
 }
 
 /* What of it could come home; see HOME_PART. */
-static unsigned long home_room(struct balloon_pass *p, struct balloon_node *bn,
-			       unsigned long spare, unsigned long present)
+static unsigned long home_room(struct balloon *b, struct balloon_node *bn, unsigned long spare,
+			       unsigned long present)
 {
 	unsigned long keep = max(HOME_SUPERFRAMES * SUPERFRAME_PAGES, present / HOME_PART);
 	unsigned long exchanged = READ_ONCE(bn->exchanged);
 
-	if (!exchanged)
+	if (!b->pass->afar)
 		return 0;
-	if (time_in_range_open(jiffies, exchanged, exchanged + BALLOON_HOME_PAUSE)) {
-		p->far_from_home |= READ_ONCE(bn->target) != BALLOON_TARGET_AUTO;
+	if (exchanged && time_in_range_open(jiffies, exchanged, exchanged + BALLOON_HOME_PAUSE))
 		return 0;
-	}
-	return spare - min(spare, keep);
+	spare -= min(spare, keep);
+	/* No superframe is split for that. */
+	return b->max_order < SUPERFRAME_ORDER ? spare : round_down(spare, SUPERFRAME_PAGES);
 }
 
 static void snapshot_node(struct balloon *b, struct balloon_node *bn, int nid)
@@ -132,7 +133,7 @@ static void snapshot_node(struct balloon *b, struct balloon_node *bn, int nid)
 	if (p->all_moved)
 		return;
 	node->shift = whole;
-	node->move = p->raised ? whole : min(whole, home_room(p, bn, spare, present));
+	node->move = p->raised ? whole : min(whole, home_room(b, bn, spare, present));
 }
 
 static unsigned long machine_spare(void)
@@ -168,7 +169,6 @@ static void make_plan(struct balloon *b)
 	int nid;
 
 	memset(plan->node, 0, plan->nr * sizeof(*plan->node));
-	p->far_from_home = false;
 	rcu_read_lock();
 	for_each_balloon_node(bn, nid) {
 		snapshot_node(b, bn, nid);
@@ -490,10 +490,11 @@ static bool shrink_node(struct balloon *b, int nid)
 	pages = pages <= partial ? partial - pages : min(partial, over);
 	if (pages) {
 		got = get_batch(b, nid, 0, min_t(unsigned long, pages, BALLOON_BATCH_PAGES));
-		/* Others may have them in hand: they do not come back for that. */
-		if (!got)
+		/* Others may have them in hand: that does not keep superframes here. */
+		if (!got && (p->deflate_refused || over < SUPERFRAME_PAGES))
 			pass_learns(p, nid, &p->kept);
-		return true;
+		if (got || node_isset(nid, p->kept))
+			return true;
 	}
 	if (over >= SUPERFRAME_PAGES) {
 		batch = min(b->deflate_batch ?: BALLOON_BATCH_DEFLATE, BALLOON_BATCH_SUPERFRAMES);
@@ -654,6 +655,18 @@ static void move_all(struct balloon *b)
 	p->all_moved |= moved && !p->learned && pass_goes_on(b);
 }
 
+/* Before anything is reclaimed, and before the pass ends short: once. */
+static void drain_lists(struct balloon_pass *p)
+{
+	struct balloon_node *bn;
+	int nid;
+
+	for_each_balloon_node(bn, nid)
+		balloon_drain_node(nid);
+	p->drained = true;
+	nodes_clear(p->no_page);
+}
+
 /* Does every node hold what it shall? As of the plan. */
 static bool plan_is_met(struct balloon *b)
 {
@@ -722,8 +735,13 @@ enum balloon_pass_end balloon_pursue(struct balloon *b)
 		/* What moves only is not taken in pieces, nor reclaimed. */
 		if (!balloon_pass_missing(b) || p->inflate_refused || p->stage == PASS_RECLAIM)
 			return PASS_SHORT;
-		p->stage++;
-		if (p->stage == PASS_RECLAIM && p->booting)
+		if (p->stage < PASS_PAGES)
+			p->stage = PASS_PAGES;
+		else if (!p->drained)
+			drain_lists(p);
+		else if (p->booting)
 			return PASS_SHORT;
+		else
+			p->stage = PASS_RECLAIM;
 	}
 }

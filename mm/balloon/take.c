@@ -15,6 +15,7 @@
 #include <linux/highmem.h>
 #include <linux/kasan.h>
 #include <linux/list.h>
+#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/page-isolation.h>
 #include <linux/page_owner.h>
@@ -79,6 +80,37 @@ unsigned long balloon_node_spare(int nid)
 	for (z = 0; z < MAX_NR_ZONES; z++)
 		spare += balloon_zone_spare(&zones[z]);
 	return spare;
+}
+
+/**
+ * balloon_drain_zone - what CPUs keep on lists of their own becomes plainly free
+ * @zone: the zone
+ *
+ * That may be up to an eighth of it, and is not seen by balloon_zone_spare().
+ *
+ * Context: may sleep.
+ */
+void balloon_drain_zone(struct zone *zone)
+{
+	/* The lists of a zone go with its last memory. */
+	get_online_mems();
+	if (populated_zone(zone))
+		drain_all_pages(zone);
+	put_online_mems();
+}
+
+/**
+ * balloon_drain_node - the same for all zones of a node
+ * @nid: the node
+ *
+ * Context: may sleep.
+ */
+void balloon_drain_node(int nid)
+{
+	int z;
+
+	for (z = 0; z < MAX_NR_ZONES; z++)
+		balloon_drain_zone(&NODE_DATA(nid)->node_zones[z]);
 }
 
 /*
@@ -502,6 +534,31 @@ static unsigned int take_block_holes(struct zone *zone, unsigned long index,
 	return n;
 }
 
+/* Is some of @page's block in another zone? That one may have claimed it. */
+static bool block_straddles(struct page *page)
+{
+	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), SUPERFRAME_PAGES);
+	struct page *first = pfn_to_online_page(pfn);
+	struct page *last = pfn_to_online_page(pfn + SUPERFRAME_PAGES - 1);
+
+	return (first && page_zone(first) != page_zone(page)) ||
+	       (last && page_zone(last) != page_zone(page));
+}
+
+/*
+ * The first page of a free list that is not in a block that straddles: there are two of
+ * those in a zone, or few more. With zone->lock held.
+ */
+static struct page *first_fragment(struct list_head *list)
+{
+	struct page *page;
+
+	list_for_each_entry(page, list, buddy_list)
+		if (!block_straddles(page))
+			return page;
+	return NULL;
+}
+
 /* Up to @nr free pages anywhere in the zone, in as few blocks as can be. */
 static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext,
 				   unsigned int nr)
@@ -522,7 +579,7 @@ static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext
 			struct list_head *list = &zone->free_area[order].free_list[take_types[t]];
 
 			while (n < nr) {
-				page = list_first_entry_or_null(list, struct page, buddy_list);
+				page = first_fragment(list);
 				got = page ? carve_locked(page, order, ext + n, nr - n) : 0;
 				if (!got)
 					break;

@@ -83,6 +83,7 @@ static void come_to_rest(struct balloon *b, enum balloon_pass_end end)
 	struct balloon_pass *p = b->pass;
 
 	p->open = false;
+	p->afar = p->plan.afar;
 	/* What the host kept of exchanges it has given back, or it counts for the target. */
 	if (balloon_total() <= balloon_goal(b)) {
 		WRITE_ONCE(b->surplus, false);
@@ -92,9 +93,12 @@ static void come_to_rest(struct balloon *b, enum balloon_pass_end end)
 		b->retry_delay = 0;
 		p->raised = false;
 		balloon_set_state(b, BALLOON_SETTLED);
-		if (balloon_refill_switch(b) || p->far_from_home)
+		if (balloon_refill_switch(b) || p->afar)
 			balloon_kick_after(b, BALLOON_HOME_PAUSE);
 	} else {
+		/* A host that refused has only put it off. */
+		if (!p->inflate_refused && !p->deflate_refused)
+			p->raised = false;
 		rest_short(b);
 	}
 	report_rest(b);
@@ -115,6 +119,7 @@ static bool something_to_be_had(struct balloon *b)
 		return true;
 	missing = min(missing, SUPERFRAME_PAGES);
 	for_each_balloon_node(bn, nid) {
+		balloon_drain_node(nid);
 		spare += balloon_node_spare(nid);
 		if (spare >= missing)
 			return true;
