@@ -38,10 +38,11 @@ class Reader:
     def __init__(self, guest, mib, disk='/dev/vda'):
         self.guest = guest
         self.log = f'/tmp/reader-{mib}'
-        # The guest's clock tells when each round ended.
-        guest.sh(f'(while dd if={disk} of=/dev/null bs=1M count={mib} 2>/dev/null; do read -r up rest'
-                 f' < /proc/uptime; echo $up >> {self.log}; done) > /dev/null 2>&1 & '
-                 f'echo $! > {self.log}.pid')
+        # Whoever closes a disk as the last one has its cache dropped. The guest's clock tells
+        # when each round ended.
+        guest.sh(f'(exec 9< {disk}; while dd if={disk} of=/dev/null bs=1M count={mib} 2>/dev/null; '
+                 f'do read -r up rest < /proc/uptime; echo $up >> {self.log}; done) '
+                 f'> /dev/null 2>&1 & echo $! > {self.log}.pid')
 
     def rounds(self):
         """The times, in seconds, at which rounds ended."""
@@ -80,7 +81,10 @@ def counters(guest):
 
 
 def zones(guest):
-    """(node, zone) -> {'free': base pages, 'min', 'low', 'high', 'present', 'managed'}"""
+    """(node, zone) -> {'free': base pages, 'min', 'low', 'high', 'present', 'managed', 'lists'}
+
+    'lists' are free, too: those that CPUs keep for themselves.
+    """
     found, here = {}, None
     for line in guest.sh('cat /proc/zoneinfo').splitlines():
         match = re.match(r'Node (\d+), zone +(\S+)', line)
@@ -88,6 +92,8 @@ def zones(guest):
             here = found.setdefault((int(match[1]), match[2]), {})
         elif match := re.match(r'\s+(?:pages )?(free|min|low|high|present|managed)\s+(\d+)$', line):
             here.setdefault(match[1], int(match[2]))
+        elif match := re.match(r'\s+count: +(\d+)$', line):
+            here['lists'] = here.get('lists', 0) + int(match[1])
     return {zone: figures for zone, figures in found.items() if figures.get('present')}
 
 

@@ -488,8 +488,10 @@ bool queue_delayed_work(struct workqueue_struct *queue, struct delayed_work *dw,
 bool mod_delayed_work(struct workqueue_struct *queue, struct delayed_work *dw,
 		      unsigned long delay)
 {
-	bool was = dw->work.pending;
+	bool was;
 
+	preempted("mod_delayed_work");
+	was = dw->work.pending;
 	dw->work.pending = false;
 	queue_delayed_work(queue, dw, delay);
 	return was;

@@ -1258,12 +1258,12 @@ static void op_quiet(void)
 	goal_moves();
 	if (B->suspended)
 		balloon_resume(B);
-	drain_all_pages(NULL);
 	for (n = 0; n < 4000; n++) {
 		if (run_due_work())
 			continue;
 		if (!next_work(&due) || time_after(due, jiffies + 100 * HZ) ||
-		    (n > 300 && B->state >= BALLOON_WAIT_GUEST_MEMORY) || n > 3000)
+		    (n > 300 && (B->state >= BALLOON_WAIT_GUEST_MEMORY || B->pass->afar)) ||
+		    n > 3000)
 			break;
 		if (time_after(due, jiffies))
 			jiffies = due;
@@ -1291,6 +1291,8 @@ static void op_quiet(void)
 			     total, rest, goal, B->state, n);
 	}
 	if (total < goal) {
+		/* What CPUs kept for themselves could have been had, too. */
+		drain_all_pages(NULL);
 		if (verbose) {
 			printf("after %u turns, %lu ticks, policy %d retry %u\n", n,
 			       jiffies - began, balloon_policy, B->retry_delay);
@@ -1479,6 +1481,20 @@ static unsigned long xarray_entries(struct xarray *xa)
 	return n;
 }
 
+/* What is wanted now is not left to a timer that was set for what was wanted before. */
+static void check_worker(void)
+{
+	struct balloon *b = balloon_current();
+
+	if (!b || b->stopped || balloon_hold || b->planned == atomic_read(&b->generation))
+		return;
+	if (!b->work.work.pending)
+		fail("nobody looks at what is wanted now");
+	/* After a refill beyond the target, which stays below it, there is no hurry. */
+	if (time_after(b->work.due, jiffies + HZ) && balloon_goal(b) != balloon_total())
+		fail("what is wanted now has to wait for %lu jiffies", b->work.due - jiffies);
+}
+
 void world_check(void)
 {
 	unsigned long pfn, i, host = 0;
@@ -1489,6 +1505,7 @@ void world_check(void)
 	machine_check();
 	if (mutexes_held)
 		fail("a mutex is held");
+	check_worker();
 	memset(where, 0, max_pfn_value);
 	world.sum = 0;
 	world.blocks = 0;
