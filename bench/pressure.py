@@ -103,7 +103,7 @@ def tmpfs(kernel, options):
 
 THP = '/sys/kernel/mm/transparent_hugepage/enabled'
 WAYS = {
-    'min_free_kbytes': 'read x < /proc/sys/vm/min_free_kbytes; '
+    'min_free_kbytes': 'x=$(cat /proc/sys/vm/min_free_kbytes); '
                        'echo $x > /proc/sys/vm/min_free_kbytes',
     'THP': f'echo never > {THP}; sleep 1; echo always > {THP}',
     'block': 'cd /sys/devices/system/memory; for m in $(ls -d memory* | tac); do timeout 10 sh -c '

@@ -64,23 +64,41 @@ struct balloon *balloon_current(void)
 	return READ_ONCE(balloon);
 }
 
+/* Who talks to the host now: a backend may allocate, which must not come to wait for that. */
+static struct task_struct *talker;
+
 /**
- * balloon_is_worker - is this the worker that pursues the target?
+ * balloon_own_task - is this the worker that pursues the target, or who talks to the host?
  *
- * What it allocates must not come out of what it inflates.
+ * What the worker allocates must not come out of what it inflates; and the other has
+ * balloon_host_lock, which it would wait for.
  *
  * Context: any.
  */
-bool balloon_is_worker(void)
+bool balloon_own_task(void)
 {
 	struct balloon *b;
 	bool is;
 
+	if (READ_ONCE(talker) == current)
+		return true;
 	rcu_read_lock();
 	b = balloon_current();
 	is = b && READ_ONCE(b->worker) == current;
 	rcu_read_unlock();
 	return is;
+}
+
+/* A call of the backend, and its end; with balloon_host_lock held. */
+static void talk_begin(void)
+{
+	lockdep_assert_held(&balloon_host_lock);
+	WRITE_ONCE(talker, current);
+}
+
+static void talk_end(void)
+{
+	WRITE_ONCE(talker, NULL);
 }
 
 /* What the host wants, as the user wants it. */
@@ -197,14 +215,27 @@ static unsigned int checked_answer(struct balloon *b, const char *what, long don
 	return done < 0 ? 0 : nr;
 }
 
+static unsigned int ask_host(struct balloon *b,
+			     long (*call)(struct balloon *b, const struct balloon_extent *ext,
+					  unsigned int nr),
+			     const struct balloon_extent *ext, unsigned int nr, const char *what)
+{
+	long done;
+
+	talk_begin();
+	done = call(b, ext, nr);
+	talk_end();
+	return checked_answer(b, what, done, nr);
+}
+
 /**
  * balloon_host_inflate - give extents to the host
  * @b: the balloon, with balloon_host_lock held
  * @ext: extents of one node, sorted
  * @nr: how many
  *
- * What a backend allocates meanwhile must neither wait for writeback that may need
- * the very memory, nor reclaim; the reserves are not for it, as it frees nothing.
+ * A backend is not to allocate in a way that reclaims. If it does, that must not wait for
+ * I/O, which may need the very memory; and the reserves are not for it, as it frees nothing.
  *
  * Return: how many the host has taken, from the first.
  */
@@ -212,10 +243,10 @@ unsigned int balloon_host_inflate(struct balloon *b,
 				  const struct balloon_extent *ext, unsigned int nr)
 {
 	unsigned int noio = memalloc_noio_save();
-	long done = b->ops->inflate(b, ext, nr);
+	unsigned int taken = ask_host(b, b->ops->inflate, ext, nr, "taken");
 
 	memalloc_noio_restore(noio);
-	return checked_answer(b, "taken", done, nr);
+	return taken;
 }
 
 /**
@@ -232,10 +263,10 @@ unsigned int balloon_host_deflate(struct balloon *b,
 				  const struct balloon_extent *ext, unsigned int nr)
 {
 	unsigned int noreclaim = memalloc_noreclaim_save();
-	long done = b->ops->deflate(b, ext, nr);
+	unsigned int given = ask_host(b, b->ops->deflate, ext, nr, "given back");
 
 	memalloc_noreclaim_restore(noreclaim);
-	return checked_answer(b, "given back", done, nr);
+	return given;
 }
 
 /**
@@ -288,6 +319,7 @@ unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_exten
 				   unsigned int *taken)
 {
 	unsigned int noio, given;
+	long done;
 
 	if (!b->ops->exchange) {
 		given = balloon_host_inflate(b, give, nr);
@@ -297,8 +329,11 @@ unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_exten
 		return given;
 	}
 	noio = memalloc_noio_save();
-	given = checked_answer(b, "exchanged", b->ops->exchange(b, give, take, nr), nr);
+	talk_begin();
+	done = b->ops->exchange(b, give, take, nr);
+	talk_end();
 	memalloc_noio_restore(noio);
+	given = checked_answer(b, "exchanged", done, nr);
 	*taken = given;
 	return given;
 }
@@ -315,7 +350,9 @@ void balloon_host_update(struct balloon *b, bool busy)
 	if (!b->ops->update || b->suspended)
 		return;
 	noreclaim = memalloc_noreclaim_save();
+	talk_begin();
 	b->ops->update(b, balloon_total(), busy);
+	talk_end();
 	memalloc_noreclaim_restore(noreclaim);
 }
 

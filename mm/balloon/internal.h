@@ -461,7 +461,7 @@ void balloon_stay_below(struct balloon *b);
 void balloon_raise_target(struct balloon *b, unsigned long pages);
 void balloon_host_wants(struct balloon *b, unsigned long pages);
 void balloon_stand_back(bool back);
-bool balloon_is_worker(void);
+bool balloon_own_task(void);
 bool balloon_has_surplus(struct balloon *b);
 unsigned int balloon_host_inflate(struct balloon *b,
 				  const struct balloon_extent *ext, unsigned int nr);

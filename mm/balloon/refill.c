@@ -415,7 +415,7 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 	r.bz = &bn->zones[zone_idx(zone)];
 	if (!READ_ONCE(r.bz->nr_superframes) && (order || !READ_ONCE(r.bz->nr_partial)))
 		return false;
-	if (balloon_is_worker() || balloon_block_reserving())
+	if (balloon_own_task() || balloon_block_reserving())
 		return false;
 
 	if (trace_balloon_refill_enabled())
@@ -499,7 +499,7 @@ bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order, const struct alloc
 	struct zoneref *z;
 	u64 began = 0;
 
-	if (mode == BALLOON_REFILL_OFF || !refill_order_served(order) || balloon_is_worker())
+	if (mode == BALLOON_REFILL_OFF || !refill_order_served(order) || balloon_own_task())
 		return false;
 
 	if (trace_balloon_refill_enabled())

@@ -22,6 +22,21 @@ static unsigned char *where;
 
 /* The host. What it says goes by what it is told to be. */
 
+static struct page *allocate(int nid, unsigned int order, gfp_t gfp, unsigned int flags, bool oom);
+static int some_node(void);
+
+/* A backend should not, and some may: it must not come to wait for itself. */
+static void backend_allocates(void)
+{
+	unsigned long began = jiffies;
+	struct page *page = allocate(some_node(), 0, GFP_NOIO, ALLOC_KSWAPD, true);
+
+	if (page)
+		guest_free(page_to_pfn(page));
+	if (jiffies != began)
+		fail("who talks to the host waits for itself");
+}
+
 static void host_called(bool sleeps)
 {
 	if (sleeps) {
@@ -31,6 +46,8 @@ static void host_called(bool sleeps)
 		if (B->suspended && !world.unregisters)
 			fail("the host is called while suspended");
 		world.calls++;
+		if (one_in(16))
+			backend_allocates();
 	}
 	if (world.host.late && sleeps) {
 		jiffies += rnd(world.host.late) + 1;

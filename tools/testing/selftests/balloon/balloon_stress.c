@@ -65,21 +65,31 @@ static long below(long n)
 	return n > 0 ? random() % n : 0;
 }
 
+/*
+ * A child that uses much of what is free. Returns the largest target, so that the guest
+ * does not run out of what it needs itself.
+ */
+static long with_load(struct __test_metadata *_metadata, int *child)
+{
+	struct node_memory m;
+
+	all_memory(&m);
+	*child = fork();
+	EXPECT_LE(0, *child);
+	if (!*child)
+		_exit(use_memory(m.free * USED / 100 * PAGE));
+	return m.free * (85 - USED) / 100;
+}
+
 TEST_F_TIMEOUT(balloon, random_targets, 24 * 3600)
 {
 	const char *wanted = getenv("BALLOON_ROUNDS");
 	long rounds = wanted ? atol(wanted) : ROUNDS;
-	struct node_memory m;
 	long most, round;
 	int child, status;
 
-	all_memory(&m);
-	child = fork();
+	most = with_load(_metadata, &child);
 	ASSERT_LE(0, child);
-	if (!child)
-		_exit(use_memory(m.free * USED / 100 * PAGE));
-	/* The rest is what the guest itself needs: it is not to run out of memory. */
-	most = m.free * (85 - USED) / 100;
 
 	srandom(1);
 	for (round = 0; round < rounds; round++) {
@@ -131,16 +141,11 @@ TEST_F_TIMEOUT(balloon, random_targets, 24 * 3600)
  */
 TEST_F_TIMEOUT(balloon, rapid_targets, 4 * LONG)
 {
-	struct node_memory m;
 	int child, status, i;
 	long most, target;
 
-	all_memory(&m);
-	child = fork();
+	most = with_load(_metadata, &child);
 	ASSERT_LE(0, child);
-	if (!child)
-		_exit(use_memory(m.free * USED / 100 * PAGE));
-	most = m.free * (85 - USED) / 100;
 
 	srandom(2);
 	for (i = 0; i < ROUNDS; i++) {
