@@ -7,6 +7,7 @@
 #   release   what is run and measured                       build/bzImage, build/vmlinux
 #   debug     what tests run, with modules                   build/debug/arch/x86/boot/bzImage
 #   kcsan     as debug, but looks for data races instead of memory errors
+#   irqsoff   as release, and traces how long interrupts are off: for bench/irqsoff.py
 #   lend      as release, for guests of Xen: foreign memory is mapped at ballooned pages, and nodes
 #             are none that firmware knows of
 #   lint      our sources only, as for debug: every warning and what sparse says is an error
@@ -29,6 +30,7 @@ case $flavour in
 vanilla)	src=$PRISTINE obj=$BUILD/vanilla/release names="base release" ;;
 release|debug)	src=$LINUX obj=$BUILD/$flavour names="base balloon $flavour" ;;
 lend)		src=$LINUX obj=$BUILD/lend names="base balloon release lend" ;;
+irqsoff)	src=$LINUX obj=$BUILD/irqsoff names="base balloon release irqsoff" ;;
 kcsan)		src=$LINUX obj=$BUILD/kcsan names="base balloon debug kcsan" ;;
 lint)		src=$LINUX obj=$BUILD/lint names="base balloon debug"
 		targets="W=1e C=2 CF=-Wsparse-error mm/balloon/ drivers/virtio/virtio_balloon.o"
@@ -51,7 +53,7 @@ arm64)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 ppc64le)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=powerpc cross=powerpc64le-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o arch/powerpc/platforms/pseries/cmm.o" ;;
-*)		die "usage: build.sh vanilla | release | debug | kcsan | lend | lint | numa-off | compaction-off | balloon-off | nodes-1024 | arm64 | ppc64le" ;;
+*)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | numa-off | compaction-off | balloon-off | nodes-1024 | arm64 | ppc64le" ;;
 esac
 fragments=()
 for name in $names; do
@@ -103,7 +105,7 @@ configure() {
 	}
 	# A variant lacks much of what base.config wants.
 	case $flavour in
-	vanilla|release|debug|kcsan|lend|lint)	;;
+	vanilla|release|debug|irqsoff|kcsan|lend|lint)	;;
 	*)	echo "$id" > "$obj/.fragments"
 		return ;;
 	esac

@@ -230,6 +230,8 @@ int mutex_trylock_at(struct mutex *m, const char *file, int line)
 {
 	if (context.spin || context.irq_off || context.atomic)
 		fail("mutex_trylock(%s) in an atomic context at %s:%d", m->name, file, line);
+	if (m->owner == current)
+		fail("%s:%d waits for %s, which it has", file, line, m->name);
 	if (m->owner)
 		return 0;
 	context.mutex[context.nr_mutexes++] = m;
