@@ -157,8 +157,9 @@ void balloon_stay_below(struct balloon *b)
 	want = wanted_pages(b, b->target);
 	WRITE_ONCE(b->oom_deflated, want - min(want, kept));
 	spin_unlock_irqrestore(&goal_lock, flags);
-	/* The worker may be inflating: its plan is not what is wanted now. */
+	/* The worker may be inflating: its plan is not what is wanted now. It need not hurry. */
 	atomic_inc(&b->generation);
+	balloon_kick_after(b, HZ);
 	balloon_host_update(b, true);
 }
 
