@@ -735,13 +735,16 @@ enum balloon_pass_end balloon_pursue(struct balloon *b)
 		/* What moves only is not taken in pieces, nor reclaimed. */
 		if (!balloon_pass_missing(b) || p->inflate_refused || p->stage == PASS_RECLAIM)
 			return PASS_SHORT;
-		if (p->stage < PASS_PAGES)
+		if (p->stage < PASS_PAGES) {
 			p->stage = PASS_PAGES;
-		else if (!p->drained)
+			continue;
+		}
+		if (!p->drained) {
 			drain_lists(p);
-		else if (p->booting)
+			continue;
+		}
+		if (p->booting)
 			return PASS_SHORT;
-		else
-			p->stage = PASS_RECLAIM;
+		p->stage = PASS_RECLAIM;
 	}
 }
