@@ -3,7 +3,8 @@
 """For how long the balloon keeps interrupts off: 200 targets, in haste, under load.
 
 The kernel's own tracer tells of each section that is longer than a threshold, on a machine that
-counts instructions (QEMU's -icount, a nanosecond each), plain and with init_on_free. The functions
+counts instructions (QEMU's -icount, a nanosecond each) and has one CPU, as time goes on while
+others run: plain, and with init_on_free. The functions
 named are where interrupts were turned off and on; who called them is said for the longest. The
 kernel is 'scripts/build.sh irqsoff'. Figures go to build/bench/irqsoff.json.
 """
@@ -38,7 +39,7 @@ def longest(guest):
 
 def measure(append, targets, threshold):
     name = f'irqsoff-{append or "plain"}'
-    with Guest(flavour='release', kernel=kernel_of('irqsoff'), nodes=[SIZE] * NODES, cpus=2,
+    with Guest(flavour='release', kernel=kernel_of('irqsoff'), nodes=[SIZE] * NODES, cpus=[[0]] + [[]] * (NODES - 1),
                accel='icount', balloon={'free-page-reporting': True}, name=name,
                append=f'{QUIET} {append}', boot_timeout=600) as guest:
         guest.sh(f'mount -t tracefs none {TRACING}; :')

@@ -297,6 +297,7 @@ bool balloon_take_superframe_outside(int nid, struct balloon_extent *ext, unsign
 				     unsigned long end);
 bool balloon_take_superframe_at(struct zone *zone, unsigned long pfn, struct balloon_extent *ext);
 unsigned int balloon_take_pages(int nid, struct balloon_extent *ext, unsigned int nr);
+unsigned int balloon_take_reclaimed(int nid, struct balloon_extent *ext, unsigned int nr);
 unsigned int balloon_take_rest(struct zone *zone, unsigned long pfn,
 			       struct balloon_extent *ext);
 struct page *balloon_take_hole(struct page *src, bool fuller);
@@ -580,6 +581,7 @@ enum balloon_pass_end {
  * @pressed: the guest misses what was reclaimed
  * @all_moved: what was to move from node to node has done so
  * @drained: what CPUs kept on lists of their own is free
+ * @vain: how often in a row nothing could be taken of what was reclaimed
  * @pause: until reclaim may go on, in jiffies
  * @retry_at: when to try again, in jiffies; where the last pass ended short
  * @retry: there is something to be tried again
@@ -605,6 +607,7 @@ struct balloon_pass {
 	bool pressed;
 	bool all_moved;
 	bool drained;
+	unsigned int vain;
 	unsigned long pause;
 	unsigned long retry_at;
 	bool retry;

@@ -36,6 +36,8 @@
 #define BRAKE_INTERVAL		(HZ / 10UL)
 #define BRAKE_PAUSE		(4UL * HZ)
 #define BRAKE_PAUSE_MAX		(32UL * HZ)
+/* What is usual is found out in so many intervals: it comes in bursts. */
+#define BRAKE_WATCH		20UL
 /* So many intervals without a look are a rest; after so many, all begins anew. */
 #define BRAKE_REST		50UL
 #define BRAKE_FORGET		600UL
@@ -52,8 +54,6 @@
 #define BRAKE_SLACK		16
 /* Nodes where reclaim found nothing are left alone so long. */
 #define BRAKE_BARREN		(8UL * HZ)
-/* Reclaim ends on a node that had so many base pages of it and has none to take. */
-#define VAIN_MAX		(16 * SUPERFRAME_PAGES)
 /* So often reclaim waits for others' writes, an interval each. */
 #define FUTILE_MAX		16
 /* No more is sent to swap while so many base pages are being written. */
@@ -87,16 +87,17 @@ enum balloon_prey {
  * @refaults: all refaults of cache by then
  * @activated: those of cache that was evicted too early, and of swap
  * @stalls: direct reclaims by then, but for ours
- * @usual: refaults of cache per interval before anything was reclaimed: who passes
- *	through a large file has them, too
- * @watching: @usual is being found out, since @since
+ * @usual: refaults of cache per interval, at most, before anything was reclaimed: who
+ *	passes through a large file has them, too
+ * @usual_early: and those that @activated counts
+ * @usual_stalls: and direct reclaims
+ * @watching: @usual is being found out, for so many intervals more
  * @watched: it is known
  * @held: a node got nothing in this interval for want of quota
  * @pause: how long the last pause was, 0 if there was none lately
  * @until: when it ends
  * @pausing: it has not ended
  * @calls: how often this file reclaimed: a direct reclaim, as the mm counts
- * @vain: base pages reclaimed since a node had something to take for it
  * @futile: how often in a row that brought nothing, as others still write
  * @barren: when nodes were last found to have nothing, in jiffies
  * @no_cache: nodes whose cache can't be had now
@@ -115,14 +116,15 @@ static struct balloon_brake {
 	unsigned long activated;
 	unsigned long stalls;
 	unsigned long usual;
-	bool watching;
+	unsigned long usual_early;
+	unsigned long usual_stalls;
+	unsigned int watching;
 	bool watched;
 	bool held;
 	unsigned long pause;
 	unsigned long until;
 	bool pausing;
 	unsigned long calls;
-	unsigned long vain;
 	unsigned int futile;
 	unsigned long barren;
 	nodemask_t no_cache;
@@ -294,46 +296,19 @@ static bool pressure_in_vain(int nid, enum balloon_prey prey)
 	return true;
 }
 
-/* Whether a node has something to take now. */
-static bool pressure_gained(int nid)
-{
-	balloon_drain_node(nid);
-	if (balloon_node_spare(nid)) {
-		brake.vain = 0;
-		return true;
-	}
-	return false;
-}
-
-/*
- * What was reclaimed went to the node's reserve, or to who was faster. The reserve is
- * filled some day; with the guest there is no race to be run.
- */
-static void pressure_lost(int nid, unsigned long done)
-{
-	brake.vain += done;
-	if (brake.vain <= VAIN_MAX) {
-		brake.held = true;
-		return;
-	}
-	brake.vain = 0;
-	node_set(nid, brake.no_cache);
-	node_set(nid, brake.no_anon);
-	brake.barren = jiffies;
-}
-
 /**
  * balloon_reclaim - make free pages on a node
  * @nid: the node
  * @want: so many base pages are wanted; the last step may bring some more
  *
  * To be called when balloon_brake() has said 0, for each node that wants pages. It
- * ends when so many were reclaimed and some of them can be taken, when this interval's
- * quota is used up, when nothing more comes, or when the worker's slice is over.
+ * ends when so many were reclaimed, when this interval's quota is used up, when nothing
+ * more comes, or when the worker's slice is over. What was reclaimed is free then, unless
+ * somebody else was faster; it may be passed to balloon_take_reclaimed().
  *
  * Context: the worker, without balloon_host_lock, which reclaim may want. Sleeps.
- * Return: base pages reclaimed; 0 if none can be taken. Then balloon_brake() says
- *	when to try again, or 0 if there is no use.
+ * Return: base pages reclaimed; 0 if none. Then balloon_brake() says when to try again, or
+ *	0 if there is no use.
  */
 unsigned long balloon_reclaim(int nid, unsigned long want)
 {
@@ -341,12 +316,7 @@ unsigned long balloon_reclaim(int nid, unsigned long want)
 	unsigned long done = 0, got, *left;
 	enum balloon_prey prey;
 
-	while (b && (prey = pressure_prey(nid)) != PREY_NONE) {
-		if (done >= want) {
-			if (pressure_gained(nid))
-				return done;
-			want = done + SUPERFRAME_PAGES / 2;
-		}
+	while (b && done < want && (prey = pressure_prey(nid)) != PREY_NONE) {
 		left = prey == PREY_USED_CACHE ? &brake.left_used : &brake.left;
 		if (!*left) {
 			brake.held |= !done;
@@ -368,12 +338,9 @@ unsigned long balloon_reclaim(int nid, unsigned long want)
 		}
 	}
 
-	if (!done)
-		return 0;
-	if (pressure_gained(nid))
-		return done;
-	pressure_lost(nid, done);
-	return 0;
+	if (done)
+		balloon_drain_node(nid);
+	return done;
 }
 
 /* How often others had to reclaim directly. */
@@ -399,6 +366,13 @@ static unsigned long brake_faded(unsigned long pages, unsigned long intervals)
 	return pages;
 }
 
+/* What is more than usual: a usual rate is not the same all the time. */
+static unsigned long brake_unusual(unsigned long pages, unsigned long usual,
+				   unsigned long intervals)
+{
+	return pressure_above(pages, (usual + usual / 2) * intervals);
+}
+
 /* What the guest missed in so many intervals. */
 static unsigned long brake_look(unsigned long intervals)
 {
@@ -408,17 +382,20 @@ static unsigned long brake_look(unsigned long intervals)
 	unsigned long stalls = brake_stalls();
 	unsigned long file = refaults - brake.refaults;
 	unsigned long missed = activated - brake.activated;
-	long stalled = stalls - brake.stalls;
+	unsigned long stalled = max_t(long, stalls - brake.stalls, 0);
 
 	brake.refaults = refaults;
 	brake.activated = activated;
 	brake.stalls = stalls;
 
-	if (brake.watching)
-		brake.usual = file / intervals;
-	/* A usual rate is not the same all the time. */
-	missed = max(missed, pressure_above(file, (brake.usual + brake.usual / 4) * intervals));
-	return missed + max(stalled, 0L) * SWAP_CLUSTER_MAX;
+	if (brake.watching) {
+		brake.usual = max(brake.usual, file / intervals);
+		brake.usual_early = max(brake.usual_early, missed / intervals);
+		brake.usual_stalls = max(brake.usual_stalls, stalled / intervals);
+	}
+	missed = max(brake_unusual(missed, brake.usual_early, intervals),
+		     brake_unusual(file, brake.usual, intervals));
+	return missed + brake_unusual(stalled, brake.usual_stalls, intervals) * SWAP_CLUSTER_MAX;
 }
 
 /*
@@ -441,7 +418,7 @@ static unsigned long brake_begin(unsigned long now)
 	return again;
 }
 
-/* Before anything is reclaimed, the guest is looked at for an interval. */
+/* Before anything is reclaimed, the guest is looked at for a while. */
 static unsigned long brake_watch(unsigned long now)
 {
 	brake.quota = BRAKE_QUOTA;
@@ -451,8 +428,12 @@ static unsigned long brake_watch(unsigned long now)
 	brake.pause = 0;
 	brake.pausing = false;
 	brake.watched = false;
-	brake.watching = true;
+	brake.watching = 0;
 	brake_look(1);
+	brake.usual = 0;
+	brake.usual_early = 0;
+	brake.usual_stalls = 0;
+	brake.watching = BRAKE_WATCH;
 	brake_begin(now);
 	return BRAKE_INTERVAL;
 }
@@ -507,6 +488,9 @@ unsigned long balloon_brake(bool *pressed)
 	if (READ_ONCE(brake_released)) {
 		WRITE_ONCE(brake_released, false);
 		brake.until = now;
+		/* It may do something else than before; what it does is not of this. */
+		if (!brake.done)
+			brake.watched = false;
 		nodes_clear(brake.no_cache);
 		nodes_clear(brake.no_anon);
 		nodes_clear(brake.no_swapped);
@@ -527,9 +511,10 @@ unsigned long balloon_brake(bool *pressed)
 
 	missed = brake_look(intervals);
 	if (brake.watching) {
-		brake.watching = false;
-		brake.watched = true;
-		return brake_begin(now);
+		brake.watching -= min(brake.watching, intervals);
+		brake_begin(now);
+		brake.watched = !brake.watching;
+		return brake.watching ? BRAKE_INTERVAL : 0;
 	}
 	/* What it misses while the balloon rests is not of this. */
 	if (intervals > BRAKE_REST)

@@ -25,6 +25,9 @@
 #define HOME_SUPERFRAMES	8UL
 #define HOME_PART		32
 
+/* So often in a row reclaim may bring nothing that can be taken. */
+#define VAIN_MAX		64
+
 static void say_what_it_is_at(struct balloon *b)
 {
 	unsigned long goal = balloon_goal(b), total = balloon_total();
@@ -60,6 +63,7 @@ void balloon_pass_begin(struct balloon *b, bool fresh)
 	p->pressed = false;
 	p->all_moved = false;
 	p->drained = false;
+	p->vain = 0;
 	p->pause = 0;
 	p->retry = false;
 	nodes_clear(p->no_superframe);
@@ -321,26 +325,33 @@ static void grow_by_superframes(struct balloon *b, int nid, unsigned long nr)
 		give_batch(b, nid, b->ext + got, pages);
 }
 
-/* Have free pages made on a node. Returns whether there may be some now. */
-static bool reclaim_some(struct balloon *b, int nid, unsigned long want)
+/* Have free pages made on a node, and take them. Returns how many. */
+static unsigned int take_by_reclaim(struct balloon *b, int nid, unsigned long want)
 {
 	struct balloon_pass *p = b->pass;
+	unsigned long reclaimed;
+	unsigned int got;
 
 	if (node_isset(nid, p->no_reclaim))
-		return false;
+		return 0;
 	p->pause = balloon_brake(&p->pressed);
 	if (p->pause)
-		return false;
-	if (balloon_reclaim(nid, want)) {
+		return 0;
+	reclaimed = balloon_reclaim(nid, want);
+	if (reclaimed) {
 		p->done = true;
-		node_clear(nid, p->no_page);
-		return true;
+		got = balloon_take_reclaimed(nid, b->ext, min(want, reclaimed));
+		p->vain = got ? 0 : p->vain + 1;
+		/* Others take all of it: with the guest there is no race to be run. */
+		if (p->vain >= VAIN_MAX)
+			pass_learns(p, nid, &p->no_reclaim);
+		return got;
 	}
 	/* For want of a quota, or because there is nothing? */
 	p->pause = balloon_brake(&p->pressed);
 	if (!p->pause && !balloon_slice_over(b))
 		pass_learns(p, nid, &p->no_reclaim);
-	return false;
+	return 0;
 }
 
 static void grow_by_pages(struct balloon *b, int nid, unsigned long want)
@@ -351,16 +362,11 @@ static void grow_by_pages(struct balloon *b, int nid, unsigned long want)
 	want = min_t(unsigned long, want, BALLOON_BATCH_PAGES);
 	if (!node_isset(nid, p->no_page))
 		got = balloon_take_pages(nid, b->ext, want);
-	if (!got && p->stage == PASS_RECLAIM) {
-		if (!reclaim_some(b, nid, want))
-			return;
-		got = balloon_take_pages(nid, b->ext, want);
-		if (!got)
-			pass_learns(p, nid, &p->no_reclaim);
-	}
+	if (!got && p->stage == PASS_RECLAIM)
+		got = take_by_reclaim(b, nid, want);
 	if (got)
 		give_batch(b, nid, b->ext, got);
-	else
+	else if (p->stage < PASS_RECLAIM)
 		pass_learns(p, nid, &p->no_page);
 }
 

@@ -40,6 +40,19 @@ static const int take_types[] = {
 #define LOOK_MAX		64U
 #define LOOK_TURNS		64U
 
+/* Free memory of a zone that may leave, beyond a mark and what is reserved beside it. */
+static unsigned long zone_above(struct zone *zone, unsigned long mark)
+{
+	unsigned long free, keep;
+
+	if (!balloon_may_take(zone))
+		return 0;
+	free = zone_page_state(zone, NR_FREE_PAGES);
+	keep = zone_page_state(zone, NR_FREE_CMA_PAGES) + READ_ONCE(zone->nr_free_highatomic) +
+	       zone->lowmem_reserve[gfp_zone(GFP_HIGHUSER_MOVABLE)] + mark;
+	return free - min(free, keep);
+}
+
 /**
  * balloon_zone_spare - free memory of a zone that the balloon may have
  * @zone: the zone
@@ -53,15 +66,17 @@ static const int take_types[] = {
  */
 unsigned long balloon_zone_spare(struct zone *zone)
 {
-	unsigned long free, keep;
+	return zone_above(zone, high_wmark_pages(zone) + zone->present_pages / 64);
+}
 
-	if (!balloon_may_take(zone))
-		return 0;
-	free = zone_page_state(zone, NR_FREE_PAGES);
-	keep = zone_page_state(zone, NR_FREE_CMA_PAGES) + READ_ONCE(zone->nr_free_highatomic) +
-	       high_wmark_pages(zone) + zone->lowmem_reserve[gfp_zone(GFP_HIGHUSER_MOVABLE)] +
-	       zone->present_pages / 64;
-	return free - min(free, keep);
+/*
+ * What the balloon may have of pages that were just reclaimed for it: the zone has no less
+ * than before. Where somebody reads through a file, free memory is between the low mark and
+ * the high one for good, and who waits for more has lost the race.
+ */
+static unsigned long zone_reclaimed(struct zone *zone)
+{
+	return zone_above(zone, low_wmark_pages(zone));
 }
 
 /**
@@ -505,12 +520,13 @@ static unsigned int carve_locked(struct page *page, unsigned int order,
 	return i;
 }
 
-/*
- * Free pages of block @index, which is partly ballooned already. Who gives another page
- * for each need not ask what the zone can spare.
- */
+/* What a zone can do without; who gives another page for each need not ask. */
+typedef unsigned long (*zone_spare_fn)(struct zone *zone);
+
+/* Free pages of block @index, which is partly ballooned already. */
 static unsigned int take_block_holes(struct zone *zone, unsigned long index,
-				     struct balloon_extent *ext, unsigned int nr, bool spare)
+				     struct balloon_extent *ext, unsigned int nr,
+				     zone_spare_fn spare)
 {
 	unsigned long pfn = index << SUPERFRAME_ORDER;
 	unsigned long end = pfn + SUPERFRAME_PAGES;
@@ -518,7 +534,7 @@ static unsigned int take_block_holes(struct zone *zone, unsigned long index,
 
 	spin_lock_irq(&zone->lock);
 	if (spare)
-		nr = min_t(unsigned long, nr, balloon_zone_spare(zone));
+		nr = min_t(unsigned long, nr, spare(zone));
 	while (pfn < end && n < nr) {
 		struct page *page = pfn_to_online_page(pfn);
 		unsigned int order = 0;
@@ -561,13 +577,13 @@ static struct page *first_fragment(struct list_head *list)
 
 /* Up to @nr free pages anywhere in the zone, in as few blocks as can be. */
 static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext,
-				   unsigned int nr)
+				   unsigned int nr, zone_spare_fn spare)
 {
 	unsigned int t, fit, order, i, got, n = 0;
 	struct page *page;
 
 	spin_lock_irq(&zone->lock);
-	nr = min_t(unsigned long, nr, balloon_zone_spare(zone));
+	nr = min_t(unsigned long, nr, spare(zone));
 	/*
 	 * The smallest free page that holds all of them first, so that they lie
 	 * in one block; then ever smaller ones.
@@ -621,20 +637,46 @@ static unsigned int keep_places(struct balloon_extent *ext, unsigned int nr)
 
 /* Free pages of the fullest blocks of a zone. */
 static unsigned int take_zone_holes(struct zone *zone, struct balloon_zone *bz,
-				    struct balloon_extent *ext, unsigned int nr)
+				    struct balloon_extent *ext, unsigned int nr,
+				    zone_spare_fn spare)
 {
 	unsigned int nr_blocks, i, got, n = 0;
 	unsigned long index[HOLE_BLOCKS];
 
 	nr_blocks = balloon_fullest_blocks(bz, index, HOLE_BLOCKS);
 	/* A zone that can spare nothing does not say whether its blocks have holes. */
-	for (i = 0; i < nr_blocks && n < nr && balloon_zone_spare(zone); i++) {
-		got = take_block_holes(zone, index[i], ext + n, nr - n, true);
+	for (i = 0; i < nr_blocks && n < nr && spare(zone); i++) {
+		got = take_block_holes(zone, index[i], ext + n, nr - n, spare);
 		if (!got)
 			balloon_block_stuck(bz, index[i]);
 		n += got;
 	}
 	return n;
+}
+
+static unsigned int take_pages(int nid, struct balloon_extent *ext, unsigned int nr,
+			       zone_spare_fn spare)
+{
+	struct zone *zones = NODE_DATA(nid)->node_zones;
+	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
+	unsigned int n = 0, got;
+	int z;
+
+	if (!bn)
+		return 0;
+	for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--)
+		if (spare(&zones[z]))
+			n += take_zone_holes(&zones[z], &bn->zones[z], ext + n, nr - n, spare);
+	for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
+		if (!spare(&zones[z]))
+			continue;
+		do {
+			got = take_fragments(&zones[z], ext + n, min(nr - n, HOLD_PAGES), spare);
+			n += got;
+		} while (got && n < nr);
+	}
+	adopt_pages(ext, n);
+	return keep_places(ext, n);
 }
 
 /**
@@ -652,26 +694,23 @@ static unsigned int take_zone_holes(struct zone *zone, struct balloon_zone *bz,
  */
 unsigned int balloon_take_pages(int nid, struct balloon_extent *ext, unsigned int nr)
 {
-	struct zone *zones = NODE_DATA(nid)->node_zones;
-	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
-	unsigned int n = 0, got;
-	int z;
+	return take_pages(nid, ext, nr, balloon_zone_spare);
+}
 
-	if (!bn)
-		return 0;
-	for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--)
-		if (balloon_zone_spare(&zones[z]))
-			n += take_zone_holes(&zones[z], &bn->zones[z], ext + n, nr - n);
-	for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
-		if (!balloon_zone_spare(&zones[z]))
-			continue;
-		do {
-			got = take_fragments(&zones[z], ext + n, min(nr - n, HOLD_PAGES));
-			n += got;
-		} while (got && n < nr);
-	}
-	adopt_pages(ext, n);
-	return keep_places(ext, n);
+/**
+ * balloon_take_reclaimed - the same right after pages were reclaimed there
+ * @nid: the node
+ * @ext: where to store them
+ * @nr: how many at most: no more than were reclaimed
+ *
+ * The zones keep their low watermarks, and what they had before the reclaim.
+ *
+ * Context: may sleep and allocate.
+ * Return: how many there were.
+ */
+unsigned int balloon_take_reclaimed(int nid, struct balloon_extent *ext, unsigned int nr)
+{
+	return take_pages(nid, ext, nr, zone_reclaimed);
 }
 
 /*
@@ -698,7 +737,7 @@ static unsigned int take_holes_for(struct page *src, bool fuller, struct balloon
 		have = balloon_block_pages(pfn_to_page(index[i] << SUPERFRAME_ORDER));
 		if (have < least || (have == least && fuller && index[i] < src_index))
 			continue;
-		got = take_block_holes(page_zone(src), index[i], ext + n, nr - n, false);
+		got = take_block_holes(page_zone(src), index[i], ext + n, nr - n, NULL);
 		if (!got) {
 			balloon_block_stuck(bz, index[i]);
 			*stuck = true;

@@ -285,6 +285,7 @@ unsigned long balloon_reclaim(int nid, unsigned long want)
 		n++;
 	}
 	preempted("reclaim");
+	world.just_reclaimed = n;
 	return n;
 }
 
@@ -385,6 +386,28 @@ struct page *__wrap_balloon_take_hole(struct page *src, bool fuller)
 	page = __real_balloon_take_hole(src, fuller);
 	spare_exempt = was;
 	return page;
+}
+
+unsigned int __real_balloon_take_reclaimed(int nid, struct balloon_extent *ext, unsigned int nr);
+unsigned int __wrap_balloon_take_reclaimed(int nid, struct balloon_extent *ext, unsigned int nr);
+
+unsigned int __wrap_balloon_take_reclaimed(int nid, struct balloon_extent *ext, unsigned int nr)
+{
+	bool was = spare_exempt;
+	struct zone *zone;
+	unsigned int n;
+
+	if (nr > world.just_reclaimed)
+		fail("%u pages are taken, %lu were reclaimed", nr, world.just_reclaimed);
+	world.just_reclaimed = 0;
+	spare_exempt = true;
+	n = __real_balloon_take_reclaimed(nid, ext, nr);
+	spare_exempt = was;
+	for (zone = first_zone(); n && zone; zone = next_zone(zone))
+		if (zone_to_nid(zone) == nid && zone->free_before > low_wmark_pages(zone) &&
+		    zone_page_state(zone, NR_FREE_PAGES) < low_wmark_pages(zone))
+			fail("node %d zone %s is below its low mark", nid, zone->name);
+	return n;
 }
 
 unsigned int __wrap_balloon_take_holes(struct page *src, struct balloon_extent *ext,
