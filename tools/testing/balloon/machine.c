@@ -16,7 +16,7 @@ struct zonelist *zonelists[MAX_NUMNODES];
 unsigned long vm_events[NR_VM_EVENT_ITEMS];
 bool init_on_free, page_poisoning;
 bool pcp_lists;
-bool guest_took, spare_exempt;
+bool guest_took, spare_exempt, spare_reclaimed;
 struct frame *frame;
 struct notifier_block *memory_notifier;
 
@@ -647,13 +647,15 @@ void zone_lock_taken(spinlock_t *lock)
 	zone_of_lock(lock)->free_before = zone_page_state(zone_of_lock(lock), NR_FREE_PAGES);
 }
 
-/* Negative: so much is missing. */
+/* Negative: so much is missing. What was just reclaimed has but the low mark to keep. */
 long zone_raw_spare(struct zone *zone)
 {
+	long mark = spare_reclaimed ? low_wmark_pages(zone) :
+				      high_wmark_pages(zone) + zone->present_pages / 64;
+
 	return (long)zone_page_state(zone, NR_FREE_PAGES) -
 	       (long)zone_page_state(zone, NR_FREE_CMA_PAGES) - (long)zone->nr_free_highatomic -
-	       (long)high_wmark_pages(zone) - zone->lowmem_reserve[ZONE_MOVABLE] -
-	       (long)(zone->present_pages / 64);
+	       zone->lowmem_reserve[ZONE_MOVABLE] - mark;
 }
 
 void zone_lock_released(spinlock_t *lock)

@@ -37,7 +37,7 @@ extern struct frame *frame;
 extern bool pcp_lists;
 /* The guest has allocated, or memory has gone, since this was cleared. */
 extern bool guest_took;
-extern bool spare_exempt;
+extern bool spare_exempt, spare_reclaimed;
 
 void machine_build(u64 *rnd, bool large);
 void machine_free(void);
