@@ -33,7 +33,8 @@ struct world {
 	struct balloon b;
 	bool registered, hold, back, busy, large, unregisters;
 	struct host_mode host;
-	unsigned long calls, host_pages, lost, present, reclaimed, just_reclaimed, migrated, offlined;
+	unsigned long calls, host_pages, lost, present, reclaimed, just_reclaimed;
+	unsigned long migrated, offlined;
 	unsigned long quiets, short_quiets;
 	unsigned long baseline[MACHINE_NODES][MAX_NR_ZONES];
 	/* Since the operation began */
