@@ -36,16 +36,15 @@ MUTANTS = (
     ('host', 'return done < 0 ? 0 : nr;', 'return done;', 'a lying host is believed'),
     ('host', '\tballoon_unreserve(reserved - got);', '\t;', 'what did not leave stays reserved'),
     # Beyond the ten.
-    ('take', '\t       zone->present_pages / 64;', '\t       0;', 'a zone keeps no reserve'),
+    ('take', 'high_wmark_pages(zone) + zone->present_pages / 64', '0', 'a zone keeps no reserve'),
+    ('take', 'zone_above(zone, low_wmark_pages(zone))', 'zone_above(zone, min_wmark_pages(zone))',
+     'what was reclaimed is taken below the low mark'),
     ('host', '\tballoon_reserve(pages);', '\t;', 'what is exchanged is anybody\'s credit'),
     ('coalesce', '\tset_page_owner(head, SUPERFRAME_ORDER, OWNER_GFP);', '\t;',
      'a coalesced superframe is nobody\'s'),
-    ('take', '\t\tif (!block_straddles(page))', '\t\tif (1)',
-     'a free page that is another zone\'s to balloon hides the others'),
     ('host', '(!delayed_work_pending(&b->work) || time_before(due, b->due))', '1',
      'a retry puts a new target off'),
     ('host', '\tWRITE_ONCE(talker, current);', '\t;', 'a backend that allocates waits for itself'),
-    ('pursue', '\t\tballoon_drain_node(nid);', '\t\t;', 'what CPUs keep for themselves is missing'),
     ('lost', '\tballoon_account_lost(b, bz, page, pages);', '\t;', 'what is lost still counts'),
 )
 
