@@ -10,6 +10,7 @@ import unittest
 from common import (BUILD, CORE, GIB, HUGE, MIB, NODES, PAGE, PAGES_PER_HUGE, QUIET, REPORTING,
                     GuestTest, Pattern, pages)
 from dump import Dump
+from scenes import zones
 
 
 class Returned(GuestTest):
@@ -26,7 +27,7 @@ class Returned(GuestTest):
         for n, node in enumerate(held):
             lost = before[n] - guest.host_bytes(n)
             self.assertAlmostEqual(lost, node * PAGE, delta=lost // 100, msg=f'node {n}')
-        shares = [self.free_share(guest, n) for n in range(4)]
+        shares = self.free_shares(guest)
         self.assertLess(max(shares) - min(shares), 0.02, shares)
         whole = sum(self.node_files(guest, 'nr_superframes')) * PAGES_PER_HUGE
         self.assertGreaterEqual(whole, 0.99 * pages(GIB))
@@ -38,12 +39,12 @@ class Returned(GuestTest):
         self.assertEqual(self.meminfo(guest, 'MemTotal'), total)
         pattern.stop()
 
-    def free_share(self, guest, node):
-        free = int(guest.sh(f"sed -n 's/.*MemFree: *\\([0-9]*\\) kB/\\1/p' {NODES}/node{node}/meminfo"))
-        present = sum(int(word) for word in guest.sh(
-            f"awk '/^Node/ {{ here = $2 == \"{node},\" }} here && $1 == \"present\" {{ print $2 }}' "
-            '/proc/zoneinfo').split())
-        return free * 1024 / PAGE / present
+    def free_shares(self, guest):
+        """Of each node, with what CPUs keep on lists of their own."""
+        found = zones(guest)
+        return [sum(zone['free'] + zone['lists'] for (nid, _), zone in found.items() if nid == node) /
+                sum(zone['present'] for (nid, _), zone in found.items() if nid == node)
+                for node in range(4)]
 
     def assert_superframes_are_holes(self, guest):
         """Every 2M block all of whose pages are offline is a hole of its node's memory."""
