@@ -41,7 +41,10 @@ static struct balloon *balloon;
 /* Protects the target, and what was given back beyond it: set from any context. */
 static DEFINE_SPINLOCK(goal_lock);
 
-/* Protects when the worker runs next: a timer must not put off what is due before. */
+/*
+ * Protects when the worker runs next: a timer must not put off what is due before. Under it
+ * are the workqueue's own locks, which nobody holds who comes here.
+ */
 static DEFINE_SPINLOCK(kick_lock);
 
 /* Hibernation's: everything is asked back. */
@@ -64,7 +67,10 @@ struct balloon *balloon_current(void)
 	return READ_ONCE(balloon);
 }
 
-/* Who talks to the host now: a backend may allocate, which must not come to wait for that. */
+/*
+ * Who talks to the host now: a backend may allocate, which must not come to wait for that.
+ * Written under balloon_host_lock, read without: only a task itself makes this be itself.
+ */
 static struct task_struct *talker;
 
 /**
@@ -74,6 +80,7 @@ static struct task_struct *talker;
  * balloon_host_lock, which it would wait for.
  *
  * Context: any.
+ * Return: whether it is one of them.
  */
 bool balloon_own_task(void)
 {
@@ -293,6 +300,7 @@ unsigned int balloon_host_deflate_nowait(struct balloon *b,
  * something more with each further exchange.
  *
  * Context: any.
+ * Return: whether it has.
  */
 bool balloon_has_surplus(struct balloon *b)
 {
@@ -579,6 +587,13 @@ void balloon_kick_later(struct balloon *b)
 {
 	unsigned long flags;
 
+	/*
+	 * Refills come here, and they share no lock. Either the worker sees what the caller
+	 * has written, or it is not pending any more: as test_and_set_bit() has it.
+	 */
+	smp_mb();
+	if (delayed_work_pending(&b->work))
+		return;
 	spin_lock_irqsave(&kick_lock, flags);
 	if (!READ_ONCE(b->stopped) && queue_delayed_work(balloon_wq, &b->work, HZ))
 		b->due = jiffies + HZ;
@@ -647,6 +662,7 @@ void balloon_replan(void)
  * @b: the balloon
  *
  * Context: any.
+ * Return: whether it is not.
  */
 bool balloon_plan_changed(struct balloon *b)
 {
@@ -662,6 +678,7 @@ bool balloon_plan_changed(struct balloon *b)
  * takes says nothing about the plan.
  *
  * Context: any.
+ * Return: whether it is.
  */
 bool balloon_slice_over(struct balloon *b)
 {
