@@ -39,6 +39,8 @@ struct world {
 	unsigned long baseline[MACHINE_NODES][MAX_NR_ZONES];
 	/* Since the operation began */
 	unsigned long goal_max, total_before;
+	/* Pages that the host did not give back during the operation. */
+	unsigned long kept;
 	unsigned long isolated[64];
 	unsigned int nr_isolated;
 	struct page *lent[64];
