@@ -14,7 +14,7 @@
 #
 # and the variants that must build, as far as they concern us:
 #
-#   numa-off compaction-off balloon-off nodes-1024 arm64 ppc64le
+#   numa-off compaction-off balloon-off hooks-off nodes-1024 arm64 ppc64le
 #
 # The whole output goes to build/logs/build-FLAVOUR.log.
 
@@ -36,7 +36,7 @@ lint)		src=$LINUX obj=$BUILD/lint names="base balloon debug"
 		targets="W=1e C=2 CF=-Wsparse-error mm/balloon/ drivers/virtio/virtio_balloon.o"
 		targets+=" drivers/xen/balloon_numa.o drivers/xen/balloon_pv.o"
 		targets+=" drivers/xen/balloon_nodes.o arch/x86/xen/vnuma.o" ;;
-numa-off|compaction-off)
+numa-off|compaction-off|hooks-off)
 		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		targets="mm/ drivers/virtio/ fs/proc/meminfo.o"
 		[ "$flavour" = numa-off ] ||
@@ -53,7 +53,7 @@ arm64)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 ppc64le)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=powerpc cross=powerpc64le-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o arch/powerpc/platforms/pseries/cmm.o" ;;
-*)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | numa-off | compaction-off | balloon-off | nodes-1024 | arm64 | ppc64le" ;;
+*)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | arm64 | ppc64le" ;;
 esac
 fragments=()
 for name in $names; do

@@ -24,7 +24,7 @@ FLOORS = {
     # the host
     'host': 3,
     # who asks
-    'worker': 4, 'pursue': 4, 'refill': 4, 'vacate': 4, 'gather': 4, 'evacuate': 4, 'migrate': 4,
+    'worker': 4, 'pursue': 4, 'refill': 4, 'gather': 4, 'evacuate': 4, 'migrate': 4,
     'hotplug': 4, 'foreign': 4, 'unpopulated': 4, 'sysfs': 4, 'debug': 4, 'sim': 4, 'pressure': 4,
     'legacy': 4, 'hibernate': 4,
 }

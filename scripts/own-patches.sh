@@ -22,7 +22,8 @@ The core is built, and connected, once all of its files are there.
 END
 
 own_patch 'mm/balloon: keep ballooned pages per node and zone' \
-	mm/balloon/{node,block,take,superframe,coalesce,lost,foreign,unpopulated}.c << 'END'
+	mm/balloon/{node,block,take,superframe,coalesce,lost,foreign,unpopulated}.c \
+	mm/balloon/superframe.h << 'END'
 A refill must free into the very zone that failed, and a node's share must
 be known without walking lists. So queues are kept per zone, and counts
 per node.
@@ -90,15 +91,14 @@ same node, and take the blocks whole; and when targets are met, do the
 same for the guest, in place of the whole blocks that it gave.
 
 Ballooned base pages migrate as they did before, and are counted where
-they go. Partial blocks that compaction leaves are put together.
+they go. Partial blocks that compaction leaves are put together. A superframe
+migrates as a whole, and only if somebody must have its range, to offline it
+or for a contiguous allocation: another one takes its place, of the node or
+of the nearest that can spare one, or else it is split into base pages.
 END
 
 own_patch 'mm/balloon: follow memory that comes and goes' \
-	mm/balloon/{hotplug.c,vacate.c,vacate.h} << 'END'
-Superframes can't be migrated: a range that is offlined, or wanted as a
-contiguous allocation, would fail for them. Have another superframe of the
-node take the place of each one, or split it into base pages.
-
+	mm/balloon/hotplug.c << 'END'
 Nodes that come get their counts and rings, and nodes that go leave them.
 END
 

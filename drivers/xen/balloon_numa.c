@@ -263,8 +263,12 @@ static bool refused_often(int nid)
 static long deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
 	int nid = page_to_nid(pfn_to_page(ext->pfn));
-	unsigned int done = populate_either(ext, nr, mem_flags(nid, true));
+	unsigned int done;
 
+	/* An allocation waits: one hypercall, and what is not to be had so is the worker's. */
+	if (b->brief)
+		return populate(frames, ext, min(nr, FRAMES), ext->order, mem_flags(nid, true));
+	done = populate_either(ext, nr, mem_flags(nid, true));
 	if (done)
 		refusals[nid].nr = 0;
 	else if (refused_often(nid) && mem_flags(nid, true))

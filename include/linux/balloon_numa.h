@@ -104,9 +104,11 @@ struct balloon_ops {
  * @flags: BALLOON_KEEP_MANAGED, BALLOON_EXACT_TARGET
  * @deflate_batch: superframes that the worker asks back at once, 128 at most;
  *	0: few, as no allocation can have them until the host has answered
+ * @brief: set by the core while it calls @deflate for an allocation that waits: the
+ *	backend asks its host once, for what was asked for, and for nothing else instead
  *
- * The backend fills in the members above before balloon_register(); the ones
- * below belong to the core.
+ * The backend fills in the members above, but for @brief, before balloon_register();
+ * the ones below belong to the core.
  */
 struct balloon {
 	const char *name;
@@ -114,6 +116,7 @@ struct balloon {
 	unsigned int max_order;
 	unsigned int flags;
 	unsigned int deflate_batch;
+	bool brief;
 
 	/* private: the worker's, or who stopped it */
 	struct balloon_extent *ext;
@@ -128,6 +131,7 @@ struct balloon {
 	/* private: what the host wants, and what was given back under OOM; one lock for both */
 	unsigned long target;
 	unsigned long oom_deflated;
+	unsigned long oom_at;
 	/* private: raised by whatever makes the worker's plan stale */
 	atomic_t generation;
 	bool stopped;

@@ -283,8 +283,9 @@ struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index)
 		}
 	}
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
-		balloon_page_clear_movable(head + i);
-		head[i].mapping = NULL;
+		/* The first page stays movable: it stands for all. */
+		if (i)
+			balloon_page_unset_movable(head + i);
 		unlock_page(head + i);
 		/* As freeing would: waiters, for one, may leave a flag behind. */
 		head[i].flags &= ~PAGE_FLAGS_CHECK_AT_PREP;
@@ -316,12 +317,73 @@ none:
 	return NULL;
 }
 
+/* What migrates ballooned pages: it talks to the host, and so is none of this file's business. */
+static const struct movable_operations *page_mops;
+
+/**
+ * balloon_set_mops - say how ballooned pages are migrated
+ * @mops: the operations; NULL: not at all
+ *
+ * Context: before any page enters the balloon.
+ */
+void balloon_set_mops(const struct movable_operations *mops)
+{
+	WRITE_ONCE(page_mops, mops);
+}
+
+/**
+ * balloon_page_set_movable - let others migrate a ballooned base page, or a superframe
+ * @page: the page, or the superframe's first, that is new to the balloon, or was movable
+ *
+ * As __SetPageMovable(), but without the page's lock: who looks at it before it is
+ * on a list of the balloon can't isolate it.
+ *
+ * Context: any.
+ */
+void balloon_page_set_movable(struct page *page)
+{
+#ifdef CONFIG_BALLOON_COMPACTION
+	const struct movable_operations *mops = READ_ONCE(page_mops);
+
+	if (mops)
+		WRITE_ONCE(page->mapping, (void *)((unsigned long)mops | PAGE_MAPPING_MOVABLE));
+#endif
+}
+
+/**
+ * balloon_page_clear_movable - the end of balloon_page_set_movable()
+ * @page: the page, locked, which leaves the balloon but not its user
+ *
+ * Context: any.
+ */
+void balloon_page_clear_movable(struct page *page)
+{
+	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION) && __PageMovable(page))
+		__ClearPageMovable(page);
+}
+
+/**
+ * balloon_page_unset_movable - the same for a page that nobody has a reference to
+ * @page: the page
+ *
+ * Who is freed with references of others stays movable until they are gone: the
+ * allocator resets that.
+ *
+ * Context: any.
+ */
+void balloon_page_unset_movable(struct page *page)
+{
+	page->mapping = NULL;
+}
+
 /**
  * balloon_page_adopt - make a page off the free lists one that is in use
  * @page: a page with a reference, from __isolate_free_page()
  *
  * What post_alloc_hook() does, but for the contents: they are the host's, and
- * touching them would populate the memory that is to be given away.
+ * touching them would populate the memory that is to be given away. It is movable from
+ * now on, and until it is free: who must have it waits while it is on its way to the host
+ * or back.
  *
  * Context: any.
  */
@@ -330,6 +392,7 @@ void balloon_page_adopt(struct page *page)
 	debug_pagealloc_map_pages(page, 1);
 	set_page_owner(page, 0, OWNER_GFP);
 	pgalloc_tag_add(page, current, 1);
+	balloon_page_set_movable(page);
 }
 
 /**
@@ -344,46 +407,6 @@ void balloon_page_disown(struct page *page)
 	reset_page_owner(page, 0);
 	kasan_poison_pages(page, 0, false);
 	debug_pagealloc_unmap_pages(page, 1);
-}
-
-/* What migrates base pages: it talks to the host, and so is none of this file's business. */
-static const struct movable_operations *page_mops;
-
-/**
- * balloon_set_mops - say how ballooned base pages are migrated
- * @mops: the operations; NULL: not at all
- *
- * Context: before any page enters the balloon.
- */
-void balloon_set_mops(const struct movable_operations *mops)
-{
-	WRITE_ONCE(page_mops, mops);
-}
-
-/**
- * balloon_page_set_movable - let compaction migrate a ballooned base page
- * @page: the page, locked
- *
- * Context: any.
- */
-void balloon_page_set_movable(struct page *page)
-{
-	const struct movable_operations *mops = READ_ONCE(page_mops);
-
-	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION) && mops)
-		__SetPageMovable(page, mops);
-}
-
-/**
- * balloon_page_clear_movable - the end of balloon_page_set_movable()
- * @page: the page, locked
- *
- * Context: any.
- */
-void balloon_page_clear_movable(struct page *page)
-{
-	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION) && __PageMovable(page))
-		__ClearPageMovable(page);
 }
 
 /* @page takes its place on the map. Returns whether the block is full. @bz->lock held. */
@@ -403,7 +426,7 @@ static bool block_set(struct balloon_zone *bz, struct page *page)
 /**
  * balloon_page_arrives - a base page that the host has taken enters the balloon
  * @b: the balloon
- * @page: the page, locked, with a place reserved in its block
+ * @page: the page, with a place reserved in its block
  *
  * Context: any.
  * Return: whether the block is full and waits for balloon_coalesce().
@@ -414,6 +437,7 @@ bool balloon_page_arrives(struct balloon *b, struct page *page)
 	unsigned long flags;
 	bool full;
 
+	/* It may be one that was allocated to migrate to. */
 	balloon_page_set_movable(page);
 	spin_lock_irqsave(&bz->lock, flags);
 	full = block_set(bz, page);
@@ -425,8 +449,8 @@ bool balloon_page_arrives(struct balloon *b, struct page *page)
 }
 
 /**
- * balloon_page_putback - a page that was isolated goes back to its block's map
- * @page: a ballooned base page, locked, from balloon_page_isolate()
+ * balloon_page_putback - a page that stays in the balloon goes back to its block's map
+ * @page: a ballooned base page, from balloon_page_isolate() or balloon_dequeue_pages()
  *
  * Context: any.
  * Return: whether the block is full and waits for balloon_coalesce().
@@ -444,19 +468,6 @@ bool balloon_page_putback(struct page *page)
 	return full;
 }
 
-/**
- * balloon_page_returns - a base page that the host keeps goes back to its block's map
- * @page: the page, locked, from balloon_dequeue_pages()
- *
- * Context: any.
- * Return: whether the block is full and waits for balloon_coalesce().
- */
-bool balloon_page_returns(struct page *page)
-{
-	balloon_page_set_movable(page);
-	return balloon_page_putback(page);
-}
-
 /* Take @block's pages, all of them or as many as are wanted. */
 static unsigned int block_dequeue(struct balloon_block *block,
 				  struct balloon_extent *ext, unsigned int nr)
@@ -465,14 +476,8 @@ static unsigned int block_dequeue(struct balloon_block *block,
 	unsigned int bit, n = 0;
 
 	for_each_set_bit(bit, block->map, SUPERFRAME_PAGES) {
-		struct page *page = pfn_to_page(pfn + bit);
-
 		if (n == nr)
 			break;
-		if (!trylock_page(page))
-			continue;
-		balloon_page_clear_movable(page);
-		unlock_page(page);
 		__clear_bit(bit, block->map);
 		ext[n++] = (struct balloon_extent){ pfn + bit, 0 };
 	}
@@ -653,6 +658,32 @@ void balloon_free_page(struct balloon *b, struct page *page)
 {
 	balloon_page_leaves(b, page);
 	put_page(page);
+}
+
+/**
+ * balloon_page_away - is a base page on its way to the host, or back?
+ * @page: a page
+ *
+ * Or isolated, for migration.
+ *
+ * Context: any.
+ * Return: whether it is; a page of a block where others are, and that is nobody's, may
+ * count as such.
+ */
+bool balloon_page_away(struct page *page)
+{
+	struct balloon_zone *bz = balloon_page_bz(page);
+	struct balloon_block *block;
+	unsigned long flags;
+	bool away;
+
+	if (!bz || !PageOffline(page))
+		return false;
+	spin_lock_irqsave(&bz->lock, flags);
+	block = block_find(bz, balloon_block_index(page));
+	away = block && block->away && !test_bit(block_bit(page), block->map);
+	spin_unlock_irqrestore(&bz->lock, flags);
+	return away;
 }
 
 /* Is there another block that its pages had better lie in? */

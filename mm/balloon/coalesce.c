@@ -96,30 +96,29 @@ bool balloon_coalesce_full(struct balloon *b)
 /**
  * balloon_break_superframe - make a superframe a block of base pages
  * @head: its first page, from balloon_dequeue_superframes()
+ * @gfp: how to allocate what describes the block
  *
  * Its pages become movable one by one. Their number does not change.
  *
- * Context: may sleep and allocate.
+ * Context: as @gfp says; process context.
  * Return: false if there was no memory to describe the block: it is queued again.
  */
-bool balloon_break_superframe(struct page *head)
+bool balloon_break_superframe(struct page *head, gfp_t gfp)
 {
 	int nid = page_to_nid(head);
 	unsigned long i;
 
-	if (balloon_block_reserve(head, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN)) {
+	if (balloon_block_reserve(head, gfp)) {
 		balloon_requeue_superframe(head);
 		return false;
 	}
 
 	reset_page_owner(head, SUPERFRAME_ORDER);
+	set_page_private(head, 0);
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
 		if (i)
 			set_page_refcounted(head + i);
 		balloon_page_adopt(head + i);
-		lock_page(head + i);
-		balloon_page_set_movable(head + i);
-		unlock_page(head + i);
 	}
 	balloon_block_fill(head);
 	balloon_stat_add(nid, BALLOON_SPLIT, 1);
@@ -140,13 +139,14 @@ bool balloon_split_superframe(int nid)
 	struct balloon_extent ext;
 
 	return balloon_dequeue_superframes(nid, &ext, 1) &&
-	       balloon_break_superframe(pfn_to_page(ext.pfn));
+	       balloon_break_superframe(pfn_to_page(ext.pfn),
+					GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
 }
 
 /**
  * balloon_queue_page - a base page that the host has taken enters the balloon
  * @b: the balloon
- * @page: the page, from balloon_take_pages(), not locked by the caller
+ * @page: the page, from balloon_take_pages()
  *
  * If it fills its block, that becomes a superframe.
  *
@@ -154,19 +154,14 @@ bool balloon_split_superframe(int nid)
  */
 void balloon_queue_page(struct balloon *b, struct page *page)
 {
-	bool full;
-
-	lock_page(page);
-	full = balloon_page_arrives(b, page);
-	unlock_page(page);
-	if (full)
+	if (balloon_page_arrives(b, page))
 		balloon_coalesce(b, balloon_page_bz(page), balloon_block_index(page));
 }
 
 /**
  * balloon_requeue_page - a base page that the host keeps goes back to its block
  * @b: the balloon
- * @page: the page, from balloon_dequeue_pages(), not locked by the caller
+ * @page: the page, from balloon_dequeue_pages()
  *
  * If it fills its block, that becomes a superframe.
  *
@@ -174,11 +169,6 @@ void balloon_queue_page(struct balloon *b, struct page *page)
  */
 void balloon_requeue_page(struct balloon *b, struct page *page)
 {
-	bool full;
-
-	lock_page(page);
-	full = balloon_page_returns(page);
-	unlock_page(page);
-	if (full)
+	if (balloon_page_putback(page))
 		balloon_coalesce(b, balloon_page_bz(page), balloon_block_index(page));
 }

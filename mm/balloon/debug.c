@@ -18,7 +18,7 @@
 #include <linux/workqueue.h>
 
 #include "internal.h"
-#include "vacate.h"
+#include "superframe.h"
 
 /* Superframes, and partial blocks, that are looked at in one go: interrupts are off. */
 #define CHECK_SUPERFRAMES	64U
@@ -70,7 +70,8 @@ static void check_superframe(struct check *c, unsigned long pfn)
 		if (tries < CHECK_TRIES)
 			continue;
 		spin_lock_irq(&c->bz->lock);
-		if (balloon_is_superframe(head) && !superframe_page_ok(c, pfn + i, !i))
+		if (balloon_superframe_is_queued(head) &&
+		    !superframe_page_ok(c, pfn + i, !i))
 			complain(c, "page of a superframe is in use, or elsewhere", pfn + i, pfn);
 		spin_unlock_irq(&c->bz->lock);
 	}

@@ -34,6 +34,7 @@
 
 #include "../internal.h"
 #include "internal.h"
+#include "superframe.h"
 
 #include <trace/events/balloon.h>
 
@@ -50,6 +51,9 @@ static const int most_moved[] = {
 
 /* For the guest's sake, nothing dear is done: the first three. */
 #define MEND_LEVELS	3
+
+/* Whether pages that were on their way to an LRU list have come there, in this pass. */
+static bool lru_drained;
 
 /* A block that is worked on. */
 struct victim {
@@ -136,7 +140,7 @@ static int cost_of(unsigned long pfn, int most, bool mend, unsigned int *balloon
 		}
 		if (PageOffline(page)) {
 			/* A superframe, lent out, or another subsystem's. */
-			if (!__PageMovable(page))
+			if (!__PageMovable(page) || balloon_is_superframe(page))
 				return -1;
 			++*ballooned;
 			continue;
@@ -273,7 +277,7 @@ static gfp_t evacuate_zone_gfp(struct folio *src)
  * Free memory of the same node, and no effort to get it. What was not allocated as
  * movable goes neither to CMA nor to a zone of movable pages.
  */
-static struct folio *evacuate_new_folio(struct folio *src, unsigned long nid)
+static struct folio *evacuate_alloc(struct folio *src, int nid)
 {
 	gfp_t gfp = (GFP_USER & ~__GFP_RECLAIM) | evacuate_zone_gfp(src) | __GFP_THISNODE |
 		    __GFP_NOWARN | __GFP_NOMEMALLOC;
@@ -283,12 +287,69 @@ static struct folio *evacuate_new_folio(struct folio *src, unsigned long nid)
 	return __folio_alloc(gfp, folio_order(src), nid, NULL);
 }
 
-/* Move what can be moved of an isolated block, but for ballooned pages. */
+/* Where pages are to go. */
+struct destination {
+	int nid;
+	/* For large folios, in advance. */
+	struct list_head large;
+};
+
+static struct folio *evacuate_new_folio(struct folio *src, unsigned long private)
+{
+	struct destination *d = (struct destination *)private;
+	struct folio *dst;
+
+	if (!folio_test_large(src))
+		return evacuate_alloc(src, d->nid);
+	list_for_each_entry(dst, &d->large, lru) {
+		if (folio_order(dst) == folio_order(src)) {
+			list_del(&dst->lru);
+			return dst;
+		}
+	}
+	return NULL;
+}
+
+/* A large one is there for the next; migration gives it back as it was. */
+static void evacuate_put_folio(struct folio *dst, unsigned long private)
+{
+	struct destination *d = (struct destination *)private;
+
+	if (folio_test_large(dst))
+		list_add(&dst->lru, &d->large);
+	else
+		folio_put(dst);
+}
+
+/*
+ * What is whole stays whole: migration would split a large folio for which there is no
+ * free memory, so there is some before it is begun.
+ */
+static bool evacuate_has_room(struct folio *src, struct destination *d)
+{
+	struct folio *dst;
+
+	if (!folio_test_large(src))
+		return true;
+	dst = evacuate_alloc(src, d->nid);
+	if (!dst)
+		return false;
+	list_add(&dst->lru, &d->large);
+	return true;
+}
+
+/*
+ * Move what can be moved of an isolated block, but for ballooned pages. Nothing is waited
+ * for: blocks are isolated meanwhile, and memory can't go offline.
+ */
 static void evacuate_block(const struct victim *v, bool mend)
 {
+	struct destination d = { .nid = zone_to_nid(v->zone) };
+	struct folio *dst, *next;
 	unsigned long i, step;
 	LIST_HEAD(source);
 
+	INIT_LIST_HEAD(&d.large);
 	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
 		struct page *page = pfn_to_page(v->pfn + i);
 		struct folio *folio;
@@ -306,15 +367,21 @@ static void evacuate_block(const struct victim *v, bool mend)
 		if (page_folio(page) == folio && !folio_test_hugetlb(folio) &&
 		    evacuate_may_move(folio, mend)) {
 			step = folio_nr_pages(folio) - folio_page_idx(folio, page);
+			if (!evacuate_has_room(folio, &d)) {
+				folio_put(folio);
+				break;
+			}
 			isolate_folio_to_list(folio, &source);
 		}
 		folio_put(folio);
 	}
-	if (list_empty(&source))
-		return;
-	if (migrate_pages(&source, evacuate_new_folio, NULL, zone_to_nid(v->zone),
-			  MIGRATE_SYNC_LIGHT, MR_COMPACTION, NULL))
-		putback_movable_pages(&source);
+	/* With one page left it is not had: nothing is moved for that. */
+	if (i >= SUPERFRAME_PAGES && !list_empty(&source))
+		migrate_pages(&source, evacuate_new_folio, evacuate_put_folio, (unsigned long)&d,
+			      MIGRATE_ASYNC, MR_COMPACTION, NULL);
+	putback_movable_pages(&source);
+	list_for_each_entry_safe(dst, next, &d.large, lru)
+		folio_put(dst);
 }
 
 /**
@@ -329,6 +396,7 @@ void balloon_evacuate_anew(void)
 	struct balloon_node *bn;
 	int nid, z;
 
+	lru_drained = false;
 	for_each_balloon_node(bn, nid)
 		for (z = 0; z < MAX_NR_ZONES; z++)
 			if (!bn->zones[z].mending)
@@ -362,15 +430,32 @@ static void unisolate_victim(const struct victim *v)
 	undo_isolate_page_range(v->pfn, v->pfn + SUPERFRAME_PAGES, v->migratetype);
 }
 
-/* One batch of up to @most blocks of a zone. Returns whether there are more to try. */
+/* The next look begins with the block at @pfn, which the last one has found. */
+static void evacuate_go_back(struct balloon_zone *bz, unsigned long pfn)
+{
+	/* With that one it was through. */
+	if (!bz->evacuate_pfn)
+		bz->evacuate_level--;
+	bz->evacuate_pfn = pfn;
+}
+
+/*
+ * One batch of up to @most blocks of a zone. Returns whether there are more to try; says in
+ * *@undrained that it did nothing because LRU lists are to be drained first.
+ */
 static bool evacuate_zone(struct balloon *b, struct zone *zone, struct balloon_zone *bz,
 			  unsigned int most, unsigned long pages, struct balloon_extent *ext,
-			  unsigned int *nr_superframes, unsigned int *nr_pages)
+			  unsigned int *nr_superframes, unsigned int *nr_pages, bool *undrained)
 {
 	unsigned int nr, i, isolated, n = 0;
 	struct victim v[BATCH];
 
 	nr = find_victims(b, zone, bz, v, most, pages);
+	if (nr && !lru_drained) {
+		evacuate_go_back(bz, v->pfn);
+		*undrained = true;
+		return true;
+	}
 	isolated = isolate_victims(v, nr);
 	for (i = 0; i < isolated; i++) {
 		evacuate_block(&v[i], false);
@@ -416,7 +501,7 @@ bool balloon_evacuate(struct balloon *b, int nid, unsigned long pages,
 {
 	struct zone *zones = NODE_DATA(nid)->node_zones;
 	struct balloon_zone *bz = balloon_nodes[nid]->zones;
-	bool tried = false, drained = false;
+	bool tried = false, undrained = false;
 	unsigned int most;
 	int z;
 
@@ -437,12 +522,8 @@ bool balloon_evacuate(struct balloon *b, int nid, unsigned long pages,
 			evacuate_rewind(&bz[z], false);
 		if (evacuate_exhausted(&bz[z], false))
 			continue;
-		/* A page on its way to an LRU list looks like one that can't be moved. */
-		if (!drained)
-			lru_add_drain_all();
-		drained = true;
 		tried = evacuate_zone(b, &zones[z], &bz[z], most, pages, ext, nr_superframes,
-				      nr_pages);
+				      nr_pages, &undrained);
 	}
 	if (*nr_superframes) {
 		/* Readers of /proc/kcore must be out of pages that the host takes. */
@@ -451,6 +532,15 @@ bool balloon_evacuate(struct balloon *b, int nid, unsigned long pages,
 		page_offline_end();
 	}
 	put_online_mems();
+	/*
+	 * A page on its way to an LRU list looks like one that can't be moved. Once a pass, and
+	 * only if there is something to be moved: every CPU is disturbed. Not with memory kept
+	 * online: one that is busy with a real-time task may take for ever.
+	 */
+	if (undrained) {
+		lru_add_drain_all();
+		lru_drained = true;
+	}
 	return tried;
 }
 

@@ -40,6 +40,7 @@ static void foreign_reclaim_page(struct balloon *b, struct page *page)
 	struct balloon_zone *bz = balloon_page_bz(page);
 	unsigned long flags;
 
+	balloon_page_set_movable(page);
 	/* Readers of /proc/kcore must be out of it. */
 	page_offline_begin();
 	__SetPageOffline(page);

@@ -121,7 +121,7 @@ static unsigned long wanted_pages(struct balloon *b, unsigned long target)
  * @b: the balloon
  *
  * Context: any. Without a lock: a target that is being set is seen before it or after.
- * Return: the host's target, less what the OOM killer was spared by; at most LONG_MAX.
+ * Return: the host's target, less what somebody was spared by; at most LONG_MAX.
  */
 unsigned long balloon_goal(struct balloon *b)
 {
@@ -148,26 +148,125 @@ unsigned long balloon_host_target(void)
 	return target;
 }
 
+/* So long the balloon does not grow after somebody was spared by it. */
+#define OOM_REST	(20 * HZ)
+
 /**
- * balloon_stay_below - the balloon keeps what it holds, less than the host wants
+ * balloon_stay_below - pages were given back beyond the target, so that nobody is killed
  * @b: the balloon, with balloon_host_lock held
+ * @pages: base pages; they are taken off the goal
  *
- * Until the host's target is set again. For pages that were taken back so that
- * nobody is killed for them.
+ * Until balloon_oom_over(), or until the host's target is set again.
  */
-void balloon_stay_below(struct balloon *b)
+void balloon_stay_below(struct balloon *b, unsigned long pages)
 {
-	unsigned long flags, want, kept = max(0L, balloon_kept());
+	unsigned long flags, want;
 
 	lockdep_assert_held(&balloon_host_lock);
 	spin_lock_irqsave(&goal_lock, flags);
 	want = wanted_pages(b, b->target);
-	WRITE_ONCE(b->oom_deflated, want - min(want, kept));
+	WRITE_ONCE(b->oom_deflated, min(want, b->oom_deflated + pages));
+	/* 0 would be never. */
+	WRITE_ONCE(b->oom_at, jiffies | 1);
 	spin_unlock_irqrestore(&goal_lock, flags);
 	/* The worker may be inflating: its plan is not what is wanted now. It need not hurry. */
 	atomic_inc(&b->generation);
 	balloon_kick_after(b, HZ);
 	balloon_host_update(b, true);
+}
+
+/**
+ * balloon_oom_rest - how long the balloon is not to grow, because somebody was spared
+ * @b: the balloon
+ *
+ * Context: any.
+ * Return: jiffies; 0: it may.
+ */
+unsigned long balloon_oom_rest(struct balloon *b)
+{
+	unsigned long at = READ_ONCE(b->oom_at), now = jiffies;
+
+	return at && time_before(now, at + OOM_REST) ? at + OOM_REST - now : 0;
+}
+
+/**
+ * balloon_oom_over - balloon_oom_rest() is over
+ * @b: the balloon
+ * @forget: there is memory again: the goal is what the host wants. Otherwise it begins
+ *	anew
+ *
+ * Context: the worker.
+ */
+void balloon_oom_over(struct balloon *b, bool forget)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&goal_lock, flags);
+	/* It may have happened again. */
+	if (b->oom_at && !balloon_oom_rest(b)) {
+		WRITE_ONCE(b->oom_at, forget ? 0 : jiffies | 1);
+		if (forget)
+			WRITE_ONCE(b->oom_deflated, 0);
+	}
+	spin_unlock_irqrestore(&goal_lock, flags);
+}
+
+/* The first pause after a refusal, and the longest, as the worker's. */
+#define REFUSED_MIN	DIV_ROUND_UP(HZ, 10)
+#define REFUSED_MAX	(32UL * HZ)
+
+/* Refusals of an epoch count until its end: when the host has memory, or may have. */
+static atomic_t refusal_epoch = ATOMIC_INIT(0);
+
+/**
+ * balloon_refused - has the host just refused what allocations asked for?
+ * @bz: the zone that it was asked for
+ *
+ * It would refuse the next one, too, and there may be many of them.
+ *
+ * Context: any.
+ * Return: whether it is not to be asked now.
+ */
+bool balloon_refused(struct balloon_zone *bz)
+{
+	unsigned long pause = READ_ONCE(bz->refused_pause), until = READ_ONCE(bz->refused_until);
+
+	return pause && READ_ONCE(bz->refused_epoch) == atomic_read(&refusal_epoch) &&
+	       time_in_range_open(jiffies, until - pause, until);
+}
+
+/**
+ * balloon_note_refusal - the host has refused what an allocation asked for
+ * @bz: the zone that it was asked for
+ *
+ * It is not asked there for 100 ms, and twice as long each time, until the worker gets
+ * something or the host sets a target. Who does so at the same time as others may count
+ * one for two, or two for one.
+ *
+ * Context: any.
+ */
+void balloon_note_refusal(struct balloon_zone *bz)
+{
+	unsigned long pause = READ_ONCE(bz->refused_pause);
+	int epoch = atomic_read(&refusal_epoch);
+
+	if (!pause || READ_ONCE(bz->refused_epoch) != epoch)
+		pause = REFUSED_MIN;
+	else
+		pause = min(2 * pause, REFUSED_MAX);
+	WRITE_ONCE(bz->refused_until, jiffies + pause);
+	WRITE_ONCE(bz->refused_epoch, epoch);
+	WRITE_ONCE(bz->refused_pause, pause);
+}
+
+/**
+ * balloon_forget_refusals - the host has memory, or may have
+ *
+ * Context: any.
+ */
+void balloon_forget_refusals(void)
+{
+	atomic_inc(&refusal_epoch);
 }
 
 /**
@@ -204,8 +303,10 @@ void balloon_host_wants(struct balloon *b, unsigned long pages)
 	spin_lock_irqsave(&goal_lock, flags);
 	WRITE_ONCE(b->target, min_t(unsigned long, pages, LONG_MAX));
 	WRITE_ONCE(b->oom_deflated, 0);
+	WRITE_ONCE(b->oom_at, 0);
 	WRITE_ONCE(b->origin, numa_mem_id());
 	spin_unlock_irqrestore(&goal_lock, flags);
+	balloon_forget_refusals();
 }
 
 /* A host's answer is input: more than it was asked for can't be true. */

@@ -11,7 +11,6 @@
 #include <linux/topology.h>
 
 #include "internal.h"
-#include "vacate.h"
 
 /* Memory and CPUs bring nodes, at the same time if they like. */
 static DEFINE_MUTEX(nodes_mutex);
@@ -56,12 +55,8 @@ static int balloon_memory_callback(struct notifier_block *nb, unsigned long acti
 	int nid = mn->status_change_nid;
 
 	switch (action) {
-	case MEM_GOING_OFFLINE:
-		/* The range is isolated, and vacant but for what came just before that. */
-		if (!balloon_vacate(mn->start_pfn, mn->start_pfn + mn->nr_pages))
-			return notifier_from_errno(-ENOMEM);
-		return NOTIFY_OK;
 	case MEM_CANCEL_OFFLINE:
+		/* What was split for it is to be whole again. */
 		balloon_kick_current_later();
 		return NOTIFY_OK;
 	case MEM_ONLINE:

@@ -6,15 +6,16 @@
  *   mem_hotplug_lock		the mm's: notifiers run under it, and scans hold it for
  *				reading, so that memory stays.
  *   balloon_mutex (host.c)	which balloon is registered.
- *   balloon_host_lock (mutex)	one host conversation at a time. Only try-locked
- *				in migration and in the page allocator, until
- *				the OOM killer is the alternative.
+ *   balloon_host_lock (mutex)	one host conversation at a time. Never taken in the page
+ *				allocator, which has a work do so; try-locked in
+ *				migration, unless somebody must have the range.
  *   page lock			of a base page that is put on or taken off a map.
  *				Under balloon_zone->lock only try-locked.
  *   balloon_zone->lock		queues, blocks and counters of one zone, irq-safe.
  *				Nothing is allocated and no host is called
  *				under it.
  *   xa_lock of the blocks	stores into the xarray.
+ *   balloon_node->ask.lock	what allocations ask; nothing is taken under it.
  *   goal_lock (host.c)		the target, and what was given back beyond it; irq-safe,
  *				nothing is taken under it.
  * zone->lock is taken alone.
@@ -30,6 +31,7 @@
 #include <linux/mutex.h>
 #include <linux/nodemask.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 
 struct movable_operations;
 
@@ -102,6 +104,10 @@ struct balloon_block {
  *	the worker; see balloon_watermarks_update()
  * @owed: whole blocks that the balloon took from the guest since it last made
  *	some whole for it; see balloon_mend()
+ * @refused_until: when, in jiffies, the host may be asked for an allocation again; not
+ *	under @lock, nor are the next two: see balloon_refused()
+ * @refused_pause: how long that pause is, in jiffies; 0: it has not refused
+ * @refused_epoch: since when refusals count
  * @compacted: when, in jiffies, compaction last moved pages of partial blocks;
  *	not under @lock, nor is the next
  * @scattered: whether it may have left some of them; see balloon_gather()
@@ -122,6 +128,9 @@ struct balloon_zone {
 	bool mending;
 	unsigned long least_managed;
 	unsigned long owed;
+	unsigned long refused_until;
+	unsigned long refused_pause;
+	int refused_epoch;
 	unsigned long compacted;
 	bool scattered;
 };
@@ -161,6 +170,34 @@ struct balloon_rings {
 	} node[];
 };
 
+/* What allocations ask for a zone: base pages, and of what kind; see refill.c. */
+struct balloon_ask_zone {
+	unsigned long pages;
+	unsigned int flags;
+};
+
+/**
+ * struct balloon_ask - what allocations of a node wait for
+ * @lock: protects all but the last three
+ * @zones: what is asked, and not answered yet
+ * @givers: nodes whose memory may be given for it
+ * @tickets: how often something was asked
+ * @answered: up to which of them it was answered
+ * @wait: who waits
+ * @after: when, in jiffies, it may be waited again; after there was no answer in time
+ * @mode: what the last answer came to
+ */
+struct balloon_ask {
+	spinlock_t lock;	/* what is asked */
+	struct balloon_ask_zone zones[MAX_NR_ZONES];
+	nodemask_t givers;
+	unsigned int tickets;
+	unsigned int answered;
+	wait_queue_head_t wait;
+	unsigned long after;
+	int mode;
+};
+
 /**
  * struct balloon_node - what the balloon knows of one node
  * @nid: its number
@@ -171,6 +208,7 @@ struct balloon_rings {
  * @target: base pages wanted on behalf of this node, or BALLOON_TARGET_AUTO
  * @remote: base pages that lie here on behalf of other nodes' targets, as far as
  *	the worker knows; for the counters
+ * @ask: what allocations wait for
  * @exchange_after: when, in jiffies, it may be exchanged for again
  * @exchanged: when, in jiffies, an allocation last had an exchange made for it; 0:
  *	never
@@ -183,6 +221,7 @@ struct balloon_node {
 	struct balloon_rings __rcu *rings;
 	unsigned long target;
 	unsigned long remote;
+	struct balloon_ask ask;
 	unsigned long exchange_after;
 	unsigned long exchanged;
 };
@@ -273,8 +312,9 @@ void balloon_page_adopt(struct page *page);
 void balloon_page_disown(struct page *page);
 void balloon_page_set_movable(struct page *page);
 void balloon_page_clear_movable(struct page *page);
+void balloon_page_unset_movable(struct page *page);
+bool balloon_page_away(struct page *page);
 bool balloon_page_arrives(struct balloon *b, struct page *page);
-bool balloon_page_returns(struct page *page);
 void balloon_page_leaves(struct balloon *b, struct page *page);
 void balloon_free_page(struct balloon *b, struct page *page);
 bool balloon_page_isolate(struct page *page);
@@ -293,8 +333,6 @@ void balloon_drain_node(int nid);
 unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
 				      unsigned int nr);
 bool balloon_take_superframe_nowait(int nid, struct balloon_extent *ext);
-bool balloon_take_superframe_outside(int nid, struct balloon_extent *ext, unsigned long start,
-				     unsigned long end);
 bool balloon_take_superframe_at(struct zone *zone, unsigned long pfn, struct balloon_extent *ext);
 unsigned int balloon_take_pages(int nid, struct balloon_extent *ext, unsigned int nr);
 unsigned int balloon_take_reclaimed(int nid, struct balloon_extent *ext, unsigned int nr);
@@ -333,7 +371,7 @@ void balloon_not_owed(struct page *page, unsigned int nr);
 /* coalesce.c: blocks that fill up become superframes, superframes are split */
 bool balloon_coalesce(struct balloon *b, struct balloon_zone *bz, unsigned long index);
 bool balloon_coalesce_full(struct balloon *b);
-bool balloon_break_superframe(struct page *head);
+bool balloon_break_superframe(struct page *head, gfp_t gfp);
 bool balloon_split_superframe(int nid);
 void balloon_queue_page(struct balloon *b, struct page *page);
 void balloon_requeue_page(struct balloon *b, struct page *page);
@@ -458,7 +496,12 @@ bool balloon_plan_changed(struct balloon *b);
 bool balloon_slice_over(struct balloon *b);
 unsigned long balloon_goal(struct balloon *b);
 unsigned long balloon_host_target(void);
-void balloon_stay_below(struct balloon *b);
+void balloon_stay_below(struct balloon *b, unsigned long pages);
+unsigned long balloon_oom_rest(struct balloon *b);
+void balloon_oom_over(struct balloon *b, bool forget);
+bool balloon_refused(struct balloon_zone *bz);
+void balloon_note_refusal(struct balloon_zone *bz);
+void balloon_forget_refusals(void);
 void balloon_raise_target(struct balloon *b, unsigned long pages);
 void balloon_host_wants(struct balloon *b, unsigned long pages);
 void balloon_stand_back(bool back);
@@ -505,7 +548,7 @@ unsigned int balloon_print_state(char *buf, size_t size);
  */
 
 /* evacuate.c */
-#ifdef CONFIG_COMPACTION
+#if defined(CONFIG_COMPACTION) && defined(CONFIG_BALLOON_NUMA)
 void balloon_evacuate_anew(void);
 bool balloon_evacuate(struct balloon *b, int nid, unsigned long pages,
 		      struct balloon_extent *ext, unsigned int *nr_superframes,
@@ -585,6 +628,8 @@ enum balloon_pass_end {
  * @pause: until reclaim may go on, in jiffies
  * @retry_at: when to try again, in jiffies; where the last pass ended short
  * @retry: there is something to be tried again
+ * @short_since: since when, in jiffies, it came to its end short; 0: it did not
+ * @short_said: and the log has it
  * @next: the node that batches begin with
  * @no_superframe: nodes that have no superframe left, not by evacuation either
  * @no_page: nodes that have no free base page left
@@ -611,6 +656,8 @@ struct balloon_pass {
 	unsigned long pause;
 	unsigned long retry_at;
 	bool retry;
+	unsigned long short_since;
+	bool short_said;
 	int next;
 	nodemask_t no_superframe;
 	nodemask_t no_page;

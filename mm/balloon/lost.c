@@ -35,9 +35,12 @@ static void write_off_extents(struct balloon *b, struct balloon_zone *bz,
 	spin_unlock_irq(&bz->lock);
 
 	/* They keep their references and stay offline: nobody can ever have them. */
-	for (i = 0; !order && i < nr; i++) {
+	for (i = 0; i < nr; i++) {
 		page = pfn_to_page(ext[i].pfn);
-		balloon_block_cancel(page);
+		if (order)
+			set_page_private(page, 0);
+		else
+			balloon_block_cancel(page);
 		/* What is left of a movable page would keep offlining waiting. */
 		lock_page(page);
 		page->mapping = NULL;

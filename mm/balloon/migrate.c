@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Migration of ballooned base pages: the page's role moves to another frame,
- * and the counts of nodes and zones with it.
+ * Migration: the role of ballooned memory moves to other frames, and the counts of nodes
+ * and zones with it. Base pages go one by one, also where compaction has them go. A
+ * superframe goes as a whole, and only if somebody must have its range, to offline it or
+ * for a contiguous allocation: isolated pageblocks tell. Another one takes its place, of
+ * the node or else of the nearest that can spare one; where there is none it is split.
+ *
+ * What is on its way to the host or back is waited for there: nothing new can come to
+ * such a range.
  */
 #include <linux/migrate.h>
 #include <linux/mm.h>
@@ -10,16 +16,131 @@
 
 #include "../internal.h"
 #include "internal.h"
+#include "superframe.h"
+
+/*
+ * For the host's answer, where somebody must have the range. When somebody has waited that
+ * long, nobody else does for a while.
+ */
+#define AWAY_PATIENCE	HZ
+#define AWAY_PAUSE	(10 * HZ)
+
+static bool extent_away(struct page *page)
+{
+	if (balloon_is_superframe(page))
+		return !balloon_superframe_is_queued(page);
+	return balloon_page_away(page);
+}
+
+/*
+ * The page is locked by who is to isolate it: nobody waits for that lock whom this waits
+ * for.
+ */
+static void await_host(struct page *page)
+{
+	static unsigned long pause = INITIAL_JIFFIES;
+	unsigned long end = jiffies + AWAY_PATIENCE, until;
+
+	while (extent_away(page) && !balloon_own_task() && !fatal_signal_pending(current)) {
+		until = READ_ONCE(pause);
+		if (time_in_range_open(jiffies, until - AWAY_PAUSE, until))
+			return;
+		if (time_after(jiffies, end)) {
+			WRITE_ONCE(pause, jiffies + AWAY_PAUSE);
+			return;
+		}
+		schedule_timeout_uninterruptible(1);
+	}
+}
+
+/* A free superframe for one of @nid: from there, or ring by ring. */
+static bool take_substitute(int nid, struct balloon_extent *ext)
+{
+	struct balloon_rings *rings;
+	bool taken = false;
+	unsigned int i;
+
+	rcu_read_lock();
+	rings = rcu_dereference(balloon_nodes[nid]->rings);
+	for (i = 0; rings && i < rings->nr && !taken; i++)
+		taken = balloon_take_superframe_nowait(rings->node[i].nid, ext);
+	rcu_read_unlock();
+	return taken;
+}
+
+/* Where its substitute is kept, so that who may not have it in the end gives it back. */
+static struct page *substitute(struct page *head)
+{
+	unsigned long pfn = page_private(head + 1);
+
+	return pfn ? pfn_to_page(pfn) : NULL;
+}
+
+static void set_substitute(struct page *head, unsigned long pfn)
+{
+	set_page_private(head + 1, pfn);
+}
+
+/* May superframes be traded with the host? Not while it has kept some of what was. */
+static bool host_trades(void)
+{
+	struct balloon *b;
+	bool may;
+
+	rcu_read_lock();
+	b = balloon_current();
+	may = b && !READ_ONCE(b->suspended) && !balloon_has_surplus(b);
+	rcu_read_unlock();
+	return may;
+}
+
+static bool isolate_superframe(struct page *head)
+{
+	struct balloon_extent ext;
+
+	if (host_trades() && take_substitute(page_to_nid(head), &ext)) {
+		if (balloon_dequeue_superframe(head)) {
+			set_substitute(head, ext.pfn);
+			return true;
+		}
+		balloon_put_superframe(pfn_to_page(ext.pfn));
+		return false;
+	}
+	if (!balloon_dequeue_superframe(head) ||
+	    !balloon_break_superframe(head, GFP_NOWAIT | __GFP_NOWARN))
+		return false;
+	/* Who must have the range may yet fail to get it. */
+	balloon_kick_current_later();
+	return balloon_page_isolate(head);
+}
 
 static bool balloon_mops_isolate(struct page *page, isolate_mode_t mode)
 {
-	return balloon_page_isolate(page);
+	bool must = is_migrate_isolate_page(page);
+
+	if (must)
+		await_host(page);
+	if (!balloon_is_superframe(page))
+		return balloon_page_isolate(page);
+	return must && isolate_superframe(page);
+}
+
+static void putback_superframe(struct page *head)
+{
+	struct page *other = substitute(head);
+
+	set_substitute(head, 0);
+	if (other)
+		balloon_put_superframe(other);
+	balloon_requeue_superframe(head);
 }
 
 static void balloon_mops_putback(struct page *page)
 {
+	if (balloon_is_superframe(page))
+		putback_superframe(page);
 	/* A full block can't be coalesced while one of its pages is locked. */
-	if (balloon_page_putback(page))
+	else if (balloon_page_putback(page))
 		balloon_kick_current_later();
 }
 
@@ -84,7 +205,6 @@ static int migrate_exchange(struct balloon *b, struct page *dst, struct page *sr
 {
 	struct balloon_extent out = { page_to_pfn(src), 0 }, in = { page_to_pfn(dst), 0 };
 	unsigned int given, taken;
-	bool full;
 
 	/* While both are in the balloon, one of them is nobody's credit. */
 	balloon_reserve(1);
@@ -96,7 +216,8 @@ static int migrate_exchange(struct balloon *b, struct page *dst, struct page *sr
 		return -EBUSY;
 	}
 	get_page(dst);		/* the balloon's */
-	full = balloon_page_arrives(b, dst);
+	/* If that fills its block, the worker sees to it: kicked below. */
+	balloon_page_arrives(b, dst);
 
 	if (!taken) {
 		balloon_unreserve(1);
@@ -106,10 +227,45 @@ static int migrate_exchange(struct balloon *b, struct page *dst, struct page *sr
 	}
 	migrate_free_src(b, src);
 	balloon_count_migrated(&out, &in);
-	if (!isolated)
-		balloon_gather_later(b, balloon_page_bz(src));
-	else if (full)
+	/* Where nobody compacts, it is what was taken instead that is scattered. */
+	balloon_gather_later(b, balloon_page_bz(isolated ? dst : src));
+	return MIGRATEPAGE_SUCCESS;
+}
+
+/*
+ * Where it fails the superframe is the caller's as before, and on no list of the balloon.
+ * With balloon_host_lock held.
+ */
+static int migrate_superframe(struct balloon *b, struct page *head)
+{
+	struct balloon_extent take = { page_to_pfn(head), SUPERFRAME_ORDER };
+	struct page *other = substitute(head);
+	struct balloon_extent give;
+	unsigned int given, taken;
+
+	/* It was tried, and the host refused. */
+	if (!other)
+		return -EBUSY;
+	give = (struct balloon_extent){ page_to_pfn(other), SUPERFRAME_ORDER };
+	set_substitute(head, 0);
+	/* While both are in the balloon, one of them is nobody's credit. */
+	balloon_reserve(SUPERFRAME_PAGES);
+	given = balloon_host_exchange(b, &give, &take, 1, &taken);
+	if (!given) {
+		balloon_unreserve(SUPERFRAME_PAGES);
+		balloon_put_superframe(other);
+		return -EBUSY;
+	}
+	balloon_queue_superframe(b, other);
+	if (!taken) {
+		balloon_unreserve(SUPERFRAME_PAGES);
+		balloon_stat_add(page_to_nid(other), BALLOON_INFLATE_LOCAL, SUPERFRAME_PAGES);
 		balloon_kick_later(b);
+		return -EBUSY;
+	}
+	/* The balloon owes the guest no more than before. */
+	balloon_free_superframe(b, head);
+	balloon_count_migrated(&take, &give);
 	return MIGRATEPAGE_SUCCESS;
 }
 
@@ -121,42 +277,53 @@ static int migrate_exchange(struct balloon *b, struct page *dst, struct page *sr
  * once, both pages are in the balloon, and the worker brings one back. Both pages
  * are locked.
  */
-static int balloon_mops_migrate(struct page *dst, struct page *src, enum migrate_mode mode)
+static int migrate_page(struct balloon *b, struct page *dst, struct page *src, bool must)
 {
-	bool isolated = is_migrate_isolate_page(src);
-	struct balloon *b;
 	struct page *page;
 	int err;
 
-	/*
-	 * The worker may wait for this very page, or be the one that caused
-	 * the compaction: come again later.
-	 */
-	if (!mutex_trylock(&balloon_host_lock))
-		return -EAGAIN;
-
-	b = balloon_current();
-	err = -EBUSY;
-	if (!b || b->suspended)
-		goto unlock;
 	/* Where somebody must have the range, it need not have another one for it. */
-	if (balloon_has_surplus(b)) {
-		if (isolated && migrate_give_back(b, src))
-			err = MIGRATEPAGE_SUCCESS;
-		goto unlock;
-	}
+	if (balloon_has_surplus(b))
+		return must && migrate_give_back(b, src) ? MIGRATEPAGE_SUCCESS : -EBUSY;
 
-	page = migrate_pick_dst(dst, src, isolated);
-	if (IS_ERR(page)) {
-		err = PTR_ERR(page);
-		goto unlock;
-	}
-	err = migrate_exchange(b, page, src, isolated);
+	page = migrate_pick_dst(dst, src, must);
+	if (IS_ERR(page))
+		return PTR_ERR(page);
+	err = migrate_exchange(b, page, src, must);
 	if (page != dst) {
 		unlock_page(page);
 		put_page(page);
 	}
-unlock:
+	return err;
+}
+
+/*
+ * Who must have the range waits for its turn to talk to the host, with a page locked that
+ * is on no list of the balloon: nobody else waits for that. Who compacts memory does not,
+ * it may be the worker that has it compacted.
+ */
+static bool migrate_lock_host(bool must)
+{
+	if (mutex_trylock(&balloon_host_lock))
+		return true;
+	return must && !balloon_own_task() && !mutex_lock_killable(&balloon_host_lock);
+}
+
+static int balloon_mops_migrate(struct page *dst, struct page *src, enum migrate_mode mode)
+{
+	bool must = is_migrate_isolate_page(src);
+	int err = -EBUSY;
+	struct balloon *b;
+
+	if (!migrate_lock_host(must))
+		return -EAGAIN;
+	b = balloon_current();
+	if (b && !b->suspended) {
+		if (balloon_is_superframe(src))
+			err = migrate_superframe(b, src);
+		else
+			err = migrate_page(b, dst, src, must);
+	}
 	mutex_unlock(&balloon_host_lock);
 	return err;
 }

@@ -48,6 +48,9 @@ struct balloon_node *balloon_node_add(int nid)
 	bn->nid = nid;
 	bn->target = BALLOON_TARGET_AUTO;
 	bn->exchange_after = jiffies;
+	spin_lock_init(&bn->ask.lock);
+	init_waitqueue_head(&bn->ask.wait);
+	bn->ask.after = jiffies;
 	for (z = 0; z < MAX_NR_ZONES; z++) {
 		struct balloon_zone *bz = &bn->zones[z];
 

@@ -36,6 +36,17 @@ static void say_what_it_is_at(struct balloon *b)
 		balloon_set_state(b, total < goal ? BALLOON_INFLATING : BALLOON_DEFLATING);
 }
 
+static unsigned long machine_spare(void)
+{
+	struct balloon_node *bn;
+	unsigned long sum = 0;
+	int nid;
+
+	for_each_balloon_node(bn, nid)
+		sum += balloon_node_spare(nid);
+	return sum;
+}
+
 /**
  * balloon_pass_begin - begin to pursue what is wanted now
  * @b: the balloon
@@ -52,6 +63,8 @@ void balloon_pass_begin(struct balloon *b, bool fresh)
 	if (fresh)
 		say_what_it_is_at(b);
 	b->planned = generation;
+	if (READ_ONCE(b->oom_at) && !balloon_oom_rest(b))
+		balloon_oom_over(b, machine_spare() >= SUPERFRAME_PAGES);
 	p->stage = b->max_order >= SUPERFRAME_ORDER ? PASS_SUPERFRAMES : PASS_PAGES;
 	p->open = true;
 	p->fresh = fresh;
@@ -74,6 +87,7 @@ void balloon_pass_begin(struct balloon *b, bool fresh)
 	balloon_evacuate_anew();
 	if (fresh) {
 		b->retry_delay = 0;
+		p->short_since = 0;
 		balloon_brake_release();
 	}
 }
@@ -140,22 +154,13 @@ static void snapshot_node(struct balloon *b, struct balloon_node *bn, int nid)
 	node->move = p->raised ? whole : min(whole, home_room(b, bn, spare, present));
 }
 
-static unsigned long machine_spare(void)
-{
-	struct balloon_node *bn;
-	unsigned long sum = 0;
-	int nid;
-
-	for_each_balloon_node(bn, nid)
-		sum += balloon_node_spare(nid);
-	return sum;
-}
-
 /* What the balloon is to hold now: during boot, no more than is plainly free. */
 static unsigned long pass_goal(struct balloon *b)
 {
 	unsigned long goal = balloon_goal(b), total = balloon_total(), floor, spare;
 
+	if (balloon_oom_rest(b))
+		return min(goal, total);
 	floor = b->pass->booting && goal > total ? balloon_boot_floor() : 0;
 	if (!floor)
 		return goal;
@@ -455,6 +460,8 @@ static unsigned long get_batch(struct balloon *b, int nid, unsigned int order, u
 	if (got) {
 		p->done = true;
 		p->moved = true;
+		/* Allocations may have some of it, too. */
+		balloon_forget_refusals();
 	}
 	if (nr && got < (unsigned long)nr << order)
 		p->deflate_refused = true;

@@ -6,11 +6,11 @@
  * What an allocation gets depends on what it may do:
  *
  *   any context, backend with deflate_nowait
- *	superframes, as far as the host's target allows (credit); where freeing
- *	one writes to all of it, only if the context may sleep
+ *	superframes, as far as the host's target allows (credit): one where it may
+ *	not sleep, and none there if freeing one writes to all of it
  *   may wait (__GFP_DIRECT_RECLAIM) and does not reclaim itself (PF_MEMALLOC)
- *	credit from any backend, of base pages too, and exchange; waits a
- *	little for its turn to talk to the host
+ *	credit from any backend, of base pages too, and exchange: it asks, and waits
+ *	a little
  *   about to call the OOM killer
  *	the same once more, but waits for seconds if need be; then pages beyond
  *	the target, where the host permits it
@@ -21,6 +21,14 @@
  *	nothing: debugobjects' way to say that any lock may be held, the
  *	balloon's own too
  *
+ * Who waits does not talk to the host itself: it would have balloon_host_lock, with
+ * whatever makes it slow (a quota of CPU time, a low priority), and everybody would wait
+ * for it. What is asked for a node is written down there, and one work answers for all
+ * who ask. So an allocation makes one request, which is for all that its zone lacks.
+ *
+ * A host that refuses is not asked by every allocation: see balloon_refused(). Only the
+ * worker asks it for less, or elsewhere.
+ *
  * Nothing is allocated here.
  *
  * Watermarks and lowmem reserves are taken as they are: the worker sees to it
@@ -30,10 +38,16 @@
  */
 #include <linux/cpuset.h>
 #include <linux/gfp.h>
+#include <linux/init.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/oom.h>
+#include <linux/psi.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/suspend.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "../internal.h"
 #include "internal.h"
@@ -46,9 +60,9 @@ DEFINE_STATIC_KEY_FALSE(balloon_refill_key);
 enum balloon_refill_mode balloon_refill_mode = BALLOON_REFILL_CREDIT;
 
 /* Superframes that one allocation takes back at most. */
-#define REFILL_MAX		4
-/* Base pages of one host conversation: they fit on the stack. */
-#define REFILL_PAGES		16U
+#define REFILL_MAX		4UL
+/* Base pages of one host conversation. */
+#define REFILL_PAGES		256UL
 
 /*
  * A node has plenty, and gives for others, while it can spare more than so many
@@ -57,23 +71,35 @@ enum balloon_refill_mode balloon_refill_mode = BALLOON_REFILL_CREDIT;
  */
 #define PLENTY_SUPERFRAMES	8UL
 #define PLENTY_PART		32
+/* Nodes with plenty that are tried for a whole superframe. */
+#define PLENTY_TRIES		4
 
 /* After a node found no other with plenty, or the host refused. */
 #define EXCHANGE_PAUSE		(HZ / 10)
 
 /*
- * For one's turn to talk to the host, in ticks: a batch of the worker's, or a
- * virtual CPU that the host takes away in the middle of one. A host that does
- * not answer at all is not waited for by every allocation.
+ * For an answer, in ticks: a batch of the worker's, or a virtual CPU that the host takes
+ * away in the middle of one. Where there was none in time, nobody else waits there for a
+ * while.
  */
-#define TURN_WAIT		DIV_ROUND_UP(HZ, 50)
-#define TURN_PAUSE		(HZ / 10)
+#define ANSWER_WAIT		DIV_ROUND_UP(HZ, 20)
+#define ANSWER_PAUSE		(HZ / 10)
 /*
  * The same where the OOM killer is next. When somebody has waited that long, the
  * host is taken for dead: for a while nobody else waits.
  */
-#define OOM_PATIENCE		(10 * HZ)
+#define OOM_PATIENCE		(2 * HZ)
 #define OOM_PAUSE		(60 * HZ)
+
+/* What is asked for a zone, beside credit. */
+#define ASK_CREDIT		BIT(0)
+#define ASK_PAGES		BIT(1)	/* base pages will do */
+#define ASK_EXCHANGE		BIT(2)
+#define ASK_BEYOND		BIT(3)	/* beyond the target */
+
+/* Nodes for which something is asked. */
+static nodemask_t refill_asking;
+static struct workqueue_struct *refill_wq;
 
 /* Is it less than a pause until @end, in jiffies? It may be an old one. */
 static bool refill_pausing(unsigned long end, unsigned long pause)
@@ -84,6 +110,7 @@ static bool refill_pausing(unsigned long end, unsigned long pause)
 /* What an allocation wants. */
 struct refill {
 	struct zone *zone;
+	struct balloon_node *bn;
 	struct balloon_zone *bz;
 	unsigned int order;
 	unsigned int alloc_flags;
@@ -97,11 +124,35 @@ struct refill {
 	bool failed;
 };
 
-static bool refill_above_mark(struct refill *r)
+static unsigned long refill_mark(const struct refill *r)
 {
-	return zone_watermark_ok(r->zone, r->order,
-				 wmark_pages(r->zone, r->alloc_flags & ALLOC_WMARK_MASK),
-				 r->highest_zoneidx, r->alloc_flags);
+	return wmark_pages(r->zone, r->alloc_flags & ALLOC_WMARK_MASK);
+}
+
+static bool refill_above_mark(const struct refill *r, unsigned int order)
+{
+	return zone_watermark_ok(r->zone, order, refill_mark(r), r->highest_zoneidx,
+				 r->alloc_flags);
+}
+
+/*
+ * What its zone lacks, in base pages; at least what is to be allocated, as for want of
+ * whole blocks the mark may fail, too. 0 where lower zones' reserves keep it out anyway.
+ */
+static unsigned long refill_lack(const struct refill *r, unsigned long mark)
+{
+	unsigned long reserve = r->zone->lowmem_reserve[r->highest_zoneidx];
+	unsigned long free = zone_page_state(r->zone, NR_FREE_PAGES);
+	unsigned long most = REFILL_MAX * SUPERFRAME_PAGES, want;
+
+	want = mark + reserve + READ_ONCE(r->zone->nr_free_highatomic);
+	if (!(r->alloc_flags & ALLOC_CMA))
+		want += zone_page_state(r->zone, NR_FREE_CMA_PAGES);
+	want += 1UL << r->order;
+	want -= min(want, free);
+	if (reserve && want > most)
+		return 0;
+	return clamp(want, 1UL << r->order, most);
 }
 
 /* Has its zone anything that could be asked back? Lent pages can't, and count as credit. */
@@ -119,64 +170,118 @@ static bool refill_has_credit(struct balloon *b)
 	return balloon_kept() > (long)balloon_goal(b);
 }
 
-/* The host need not be asked. Returns base pages. */
+/* The host has answered an allocation. */
+static void refill_note(struct balloon *b, struct balloon_zone *bz, bool refused)
+{
+	if (refused)
+		balloon_note_refusal(bz);
+	else
+		WRITE_ONCE(bz->refused_pause, 0);
+}
+
+/* The host need not be waited for. Returns base pages. */
 static unsigned long refill_nowait(struct refill *r)
 {
-	unsigned long reserved, got = 0;
-	struct balloon_extent ext;
+	unsigned long lack = refill_lack(r, refill_mark(r)), reserved, got = 0;
+	struct balloon_extent ext[REFILL_MAX];
 	struct balloon *b;
+	unsigned int nr;
 
 	r->mode = BALLOON_REFILL_CREDIT;
 	/* 2M are not written to where nothing else can run meanwhile. */
-	if (!r->may_sleep && balloon_put_touches())
+	if (!lack || (!r->may_sleep && balloon_put_touches()))
 		return 0;
+	nr = r->may_sleep ? DIV_ROUND_UP(lack, SUPERFRAME_PAGES) : 1;
 
 	rcu_read_lock();
 	b = balloon_current();
-	if (!b || !b->ops->deflate_nowait || READ_ONCE(b->stopped))
+	if (!b || !b->ops->deflate_nowait || READ_ONCE(b->stopped) || balloon_refused(r->bz))
 		goto unlock;
-	reserved = balloon_reserve_credit(balloon_goal(b), SUPERFRAME_PAGES, SUPERFRAME_PAGES);
+	reserved = balloon_reserve_credit(balloon_goal(b), nr * SUPERFRAME_PAGES,
+					  SUPERFRAME_PAGES);
 	if (!reserved)
 		goto unlock;
-	if (balloon_dequeue_zone_superframes(r->bz, &ext, 1)) {
-		got = balloon_host_deflate_nowait(b, &ext, 1) << SUPERFRAME_ORDER;
-		balloon_settle(b, &ext, 1, got ? 1 : 0);
+	nr = balloon_dequeue_zone_superframes(r->bz, ext, reserved >> SUPERFRAME_ORDER);
+	if (nr) {
+		unsigned int done = balloon_host_deflate_nowait(b, ext, nr);
+
+		balloon_settle(b, ext, nr, done);
+		refill_note(b, r->bz, done < nr);
+		got = (unsigned long)done << SUPERFRAME_ORDER;
 		r->failed |= !got;
 	}
 	balloon_unreserve(reserved - got);
 unlock:
 	rcu_read_unlock();
+	if (got)
+		balloon_stat_add(r->bn->nid, BALLOON_REFILL, got);
 	return got;
 }
 
-/* Reserved extents of one order, back from the host. Returns base pages. */
-static unsigned long refill_ask_back(struct refill *r, struct balloon *b, unsigned int order,
-				     unsigned long reserved)
+/*
+ * What follows is the work's, with balloon_host_lock held.
+ */
+
+/* What the work is at. */
+struct refill_job {
+	struct balloon *b;
+	struct zone *zone;
+	struct balloon_node *bn;
+	struct balloon_zone *bz;
+	struct balloon_ask_zone ask;
+	nodemask_t givers;
+	enum balloon_refill_mode mode;
+};
+
+static struct balloon_extent job_ext[REFILL_PAGES];
+
+/*
+ * Extents of one order, @reserved before, back from the host: in one request. Returns
+ * base pages; says in *@asked whether there was anything to ask for.
+ */
+static unsigned long job_ask_back(struct refill_job *j, unsigned int order,
+				  unsigned long reserved, bool *asked)
 {
-	struct balloon_extent ext[REFILL_PAGES];
+	struct balloon *b = j->b;
 	unsigned long got;
 	unsigned int nr;
 
 	if (!reserved)
 		return 0;
-	nr = order ? balloon_dequeue_zone_superframes(r->bz, ext, reserved >> order) :
-		     balloon_dequeue_zone_pages(r->bz, ext, reserved);
-	got = balloon_take_back(b, ext, nr, reserved);
-	r->failed |= nr && !got;
+	nr = order ? balloon_dequeue_zone_superframes(j->bz, job_ext, reserved >> order) :
+		     balloon_dequeue_zone_pages(j->bz, job_ext, reserved);
+	/* No smaller pieces, and of no other node: that is the worker's to try. */
+	b->brief = true;
+	got = balloon_take_back(b, job_ext, nr, reserved);
+	b->brief = false;
+	if (nr) {
+		*asked = true;
+		refill_note(b, j->bz, got < (unsigned long)nr << order);
+	}
 	return got;
 }
 
-/* The host is asked. Returns base pages. */
-static unsigned long refill_credit(struct refill *r, struct balloon *b)
+static unsigned long job_superframe_pages(const struct refill_job *j)
 {
-	unsigned long goal = balloon_goal(b), got;
+	return min(round_up(j->ask.pages, SUPERFRAME_PAGES), REFILL_MAX * SUPERFRAME_PAGES);
+}
 
-	r->mode = BALLOON_REFILL_CREDIT;
-	got = refill_ask_back(r, b, SUPERFRAME_ORDER,
-			      balloon_reserve_credit(goal, SUPERFRAME_PAGES, SUPERFRAME_PAGES));
-	/* A block that is nearly whole for the guest may be so then, or not. */
-	if (!got)
-		got = refill_ask_back(r, b, 0, balloon_reserve_credit(goal, REFILL_PAGES, 1));
+/* What the host allows. Returns base pages. */
+static unsigned long job_credit(struct refill_job *j)
+{
+	unsigned long goal = balloon_goal(j->b), got;
+	bool asked = false;
+
+	j->mode = BALLOON_REFILL_CREDIT;
+	if (!(j->ask.flags & ASK_CREDIT) || balloon_refused(j->bz))
+		return 0;
+	got = job_ask_back(j, SUPERFRAME_ORDER,
+			   balloon_reserve_credit(goal, job_superframe_pages(j),
+						  SUPERFRAME_PAGES), &asked);
+	if (!got && !asked && (j->ask.flags & ASK_PAGES))
+		got = job_ask_back(j, 0,
+				   balloon_reserve_credit(goal, min(j->ask.pages, REFILL_PAGES),
+							  1), &asked);
 	return got;
 }
 
@@ -191,7 +296,7 @@ static unsigned long refill_plenty(int nid)
 }
 
 /* The node that may give for @nid: in the farthest ring, whoever has most. */
-static int refill_farthest_with_plenty(int nid, const nodemask_t *tried)
+static int refill_farthest_with_plenty(int nid, const nodemask_t *givers)
 {
 	unsigned long most = 0;
 	struct balloon_rings *rings;
@@ -205,7 +310,7 @@ static int refill_farthest_with_plenty(int nid, const nodemask_t *tried)
 		/* The next ring begins. */
 		if (best != NUMA_NO_NODE && rings->node[i].distance != rings->node[i + 1].distance)
 			break;
-		if (node_isset(rings->node[i].nid, *tried))
+		if (!node_isset(rings->node[i].nid, *givers))
 			continue;
 		pages = refill_plenty(rings->node[i].nid);
 		if (pages > most) {
@@ -218,43 +323,49 @@ static int refill_farthest_with_plenty(int nid, const nodemask_t *tried)
 }
 
 /* A free superframe of another node. Returns the node. */
-static int refill_take_elsewhere(int nid, struct balloon_extent *ext)
+static int job_take_elsewhere(struct refill_job *j, struct balloon_extent *ext)
 {
-	nodemask_t tried = nodemask_of_node(nid);
-	int other;
+	int nid = j->bn->nid, other, tries;
 
+	node_clear(nid, j->givers);
 	/* Who has plenty may have it in pieces. */
-	while ((other = refill_farthest_with_plenty(nid, &tried)) != NUMA_NO_NODE) {
-		if (balloon_take_superframe_nowait(other, ext))
+	for (tries = 0; tries < PLENTY_TRIES; tries++) {
+		other = refill_farthest_with_plenty(nid, &j->givers);
+		if (other == NUMA_NO_NODE)
 			break;
-		node_set(other, tried);
+		if (balloon_take_superframe_nowait(other, ext))
+			return other;
+		node_clear(other, j->givers);
 	}
-	return other;
+	return NUMA_NO_NODE;
 }
 
-static bool refill_may_exchange(struct refill *r)
+static bool refill_may_exchange(struct balloon_node *bn, struct balloon_zone *bz)
 {
-	struct balloon_node *bn = balloon_nodes[zone_to_nid(r->zone)];
-
-	return READ_ONCE(r->bz->nr_superframes) &&
+	return READ_ONCE(bz->nr_superframes) &&
 	       !refill_pausing(READ_ONCE(bn->exchange_after), EXCHANGE_PAUSE);
 }
 
 /* A free superframe of another node for a ballooned one of this zone. Returns base pages. */
-static unsigned long refill_exchange(struct refill *r, struct balloon *b)
+static unsigned long job_exchange(struct refill_job *j)
 {
-	int nid = zone_to_nid(r->zone), other;
-	struct balloon_node *bn = balloon_nodes[nid];
+	struct balloon_node *bn = j->bn;
 	struct balloon_extent give, take;
+	struct balloon *b = j->b;
 	unsigned int given, taken;
+	int other;
 
-	/* Not while the host still has what it kept of the last one. */
-	if (b->max_order < SUPERFRAME_ORDER || balloon_has_surplus(b) ||
-	    !balloon_dequeue_zone_superframes(r->bz, &take, 1))
+	/* Others may have tried meanwhile. */
+	if (!(j->ask.flags & ASK_EXCHANGE) || b->max_order < SUPERFRAME_ORDER ||
+	    !refill_may_exchange(bn, j->bz))
 		return 0;
-	r->mode = BALLOON_REFILL_EXCHANGE;
-	r->failed = true;
-	other = refill_take_elsewhere(nid, &give);
+	/* Not while the host still has what it kept of the last one. */
+	if (balloon_has_surplus(b))
+		goto pause;
+	if (!balloon_dequeue_zone_superframes(j->bz, &take, 1))
+		return 0;
+	j->mode = BALLOON_REFILL_EXCHANGE;
+	other = job_take_elsewhere(j, &give);
 	if (other == NUMA_NO_NODE) {
 		balloon_requeue_superframe(pfn_to_page(take.pfn));
 		goto pause;
@@ -264,7 +375,7 @@ static unsigned long refill_exchange(struct refill *r, struct balloon *b)
 	if (taken) {
 		/* The worker is not to bring it home at once. 0 would be never. */
 		WRITE_ONCE(bn->exchanged, jiffies | 1);
-		balloon_stat_add(nid, BALLOON_EXCHANGE, SUPERFRAME_PAGES);
+		balloon_stat_add(bn->nid, BALLOON_EXCHANGE, SUPERFRAME_PAGES);
 		return SUPERFRAME_PAGES;
 	}
 	if (given)
@@ -275,75 +386,185 @@ pause:
 }
 
 /*
- * Who has the lock may be waiting for what this allocation is for: it is never
- * waited for without end.
+ * Beyond the target. What was given back is taken off the goal for a while. Returns base
+ * pages.
  */
-static bool refill_lock_host(struct refill *r)
+static unsigned long job_beyond(struct refill_job *j)
 {
-	static unsigned long pause = INITIAL_JIFFIES;
-	int ticks;
+	unsigned long pages = job_superframe_pages(j), got;
+	bool asked = false;
 
-	for (ticks = 0; !mutex_trylock(&balloon_host_lock); ticks++) {
-		if (ticks == TURN_WAIT)
-			WRITE_ONCE(pause, jiffies + TURN_PAUSE);
-		if (ticks == TURN_WAIT || refill_pausing(READ_ONCE(pause), TURN_PAUSE)) {
-			r->failed = true;
-			return false;
-		}
-		schedule_timeout_uninterruptible(1);
-		/* Whoever had it may have done so for this zone. */
-		if (refill_above_mark(r))
-			return false;
+	if (!(j->ask.flags & ASK_BEYOND))
+		return 0;
+	j->mode = BALLOON_REFILL_OOM;
+	balloon_reserve(pages);
+	got = job_ask_back(j, SUPERFRAME_ORDER, pages, &asked);
+	if (!got && (j->ask.flags & ASK_PAGES)) {
+		pages = min(j->ask.pages, REFILL_PAGES);
+		balloon_reserve(pages);
+		got = job_ask_back(j, 0, pages, &asked);
 	}
-	return true;
+	if (got)
+		balloon_stay_below(j->b, got);
+	return got;
 }
 
-/* Before somebody is killed it may take longer; if the host is dead, the OOM killer is not. */
-static bool refill_lock_host_patiently(void)
+/* Returns whether base pages came back. */
+static bool job_do(struct refill_job *j)
 {
-	static unsigned long pause = INITIAL_JIFFIES;
-	unsigned long end = jiffies + OOM_PATIENCE;
+	unsigned long got = job_credit(j);
 
-	while (!mutex_trylock(&balloon_host_lock)) {
-		if (time_after(jiffies, end))
-			WRITE_ONCE(pause, jiffies + OOM_PAUSE);
-		if (fatal_signal_pending(current) ||
-		    refill_pausing(READ_ONCE(pause), OOM_PAUSE))
-			return false;
-		schedule_timeout_killable(1);
-	}
-	/* It does answer. */
-	WRITE_ONCE(pause, jiffies);
-	return true;
+	if (!got)
+		got = job_exchange(j);
+	if (!got)
+		got = job_beyond(j);
+	balloon_stat_add(j->bn->nid, BALLOON_REFILL, got);
+	WRITE_ONCE(j->bn->ask.mode, j->mode);
+	return got % SUPERFRAME_PAGES;
 }
 
-static unsigned long refill_wait(struct refill *r, enum balloon_refill_mode mode)
+static void refill_answer(struct balloon_node *bn)
 {
-	unsigned long got = 0;
-	bool exchange, credit;
+	struct balloon_ask_zone asked[MAX_NR_ZONES];
+	struct refill_job j = { .bn = bn };
+	struct balloon_ask *ask = &bn->ask;
+	unsigned int ticket;
+	bool pages;
+	int z;
+
+	spin_lock(&ask->lock);
+	memcpy(asked, ask->zones, sizeof(asked));
+	memset(ask->zones, 0, sizeof(ask->zones));
+	j.givers = ask->givers;
+	nodes_clear(ask->givers);
+	ticket = ask->tickets;
+	spin_unlock(&ask->lock);
+
+	for (z = 0; z < MAX_NR_ZONES; z++) {
+		if (!asked[z].pages)
+			continue;
+		j.zone = &NODE_DATA(bn->nid)->node_zones[z];
+		j.bz = &bn->zones[z];
+		j.ask = asked[z];
+		pages = false;
+		mutex_lock(&balloon_host_lock);
+		j.b = balloon_current();
+		if (j.b && !READ_ONCE(j.b->stopped) && !j.b->suspended)
+			pages = job_do(&j);
+		mutex_unlock(&balloon_host_lock);
+		/* On this CPU's list no watermark sees them. */
+		if (pages)
+			drain_all_pages(j.zone);
+	}
+	/* What has come is seen by who sees the answer. */
+	smp_store_release(&ask->answered, ticket);
+	wake_up_all(&ask->wait);
+}
+
+static void refill_work_fn(struct work_struct *work)
+{
+	int nid;
+
+	for_each_node_mask(nid, refill_asking)
+		if (test_and_clear_bit(nid, refill_asking.bits))
+			refill_answer(balloon_nodes[nid]);
+}
+
+static DECLARE_WORK(refill_work, refill_work_fn);
+
+/*
+ * The end of the work's part.
+ */
+
+/*
+ * Ask for what the zone lacks, and wait for the answer: @patience ticks, or until a fatal
+ * signal if @killable. Says in *@answered whether there was one. Returns base pages that
+ * came to the node meanwhile, for whomever.
+ */
+static unsigned long refill_ask(struct refill *r, unsigned int flags, unsigned long pages,
+				unsigned long patience, bool killable, bool *answered)
+{
+	struct balloon_ask *ask = &r->bn->ask;
+	atomic_long_t *stat = &r->bn->stats[BALLOON_REFILL];
+	struct balloon_ask_zone *az = &ask->zones[zone_idx(r->zone)];
+	unsigned long pflags, before = atomic_long_read(stat);
+	unsigned int ticket;
+	long left;
+
+	spin_lock(&ask->lock);
+	az->pages = max(az->pages, pages);
+	az->flags |= flags;
+	/* Who may not use a node's memory gives none of it away. */
+	if (flags & ASK_EXCHANGE)
+		nodes_or(ask->givers, ask->givers, cpuset_current_mems_allowed);
+	ticket = ++ask->tickets;
+	spin_unlock(&ask->lock);
+	set_bit(r->bn->nid, refill_asking.bits);
+	queue_work(READ_ONCE(refill_wq), &refill_work);
+
+	psi_memstall_enter(&pflags);
+	if (killable)
+		left = wait_event_killable_timeout(ask->wait,
+				(int)(smp_load_acquire(&ask->answered) - ticket) >= 0, patience);
+	else
+		left = wait_event_timeout(ask->wait,
+				(int)(smp_load_acquire(&ask->answered) - ticket) >= 0, patience);
+	psi_memstall_leave(&pflags);
+	*answered = left > 0;
+	if (!*answered) {
+		/* Nobody is spared by what comes too late. */
+		spin_lock(&ask->lock);
+		az->flags &= ~ASK_BEYOND;
+		spin_unlock(&ask->lock);
+	}
+	r->mode = READ_ONCE(ask->mode);
+	return atomic_long_read(stat) - before;
+}
+
+/* What is to be had for asking; 0: nothing, and then nobody is asked. */
+static unsigned int refill_flags(struct refill *r, enum balloon_refill_mode mode)
+{
+	unsigned int flags = 0;
 	struct balloon *b;
 
-	if (!r->may_wait)
-		return 0;
-	exchange = mode >= BALLOON_REFILL_EXCHANGE && refill_may_exchange(r);
-	/* Most of the time there is nothing to be had: nobody's lock is touched then. */
 	rcu_read_lock();
 	b = balloon_current();
-	credit = b && !READ_ONCE(b->stopped) && refill_has_credit(b);
-	rcu_read_unlock();
-	if (!credit && !exchange)
-		return 0;
-
-	if (!refill_lock_host(r))
-		return 0;
-	b = balloon_current();
 	if (b && !READ_ONCE(b->stopped)) {
-		got = refill_credit(r, b);
-		/* Others have tried, or done so, while this one waited. */
-		if (!got && exchange && refill_may_exchange(r))
-			got = refill_exchange(r, b);
+		if (refill_has_credit(b) && !balloon_refused(r->bz))
+			flags |= ASK_CREDIT;
+		/* Where free memory is in pieces, only, that is compaction's business. */
+		if (mode >= BALLOON_REFILL_EXCHANGE && refill_may_exchange(r->bn, r->bz) &&
+		    !refill_above_mark(r, 0))
+			flags |= ASK_EXCHANGE;
 	}
-	mutex_unlock(&balloon_host_lock);
+	rcu_read_unlock();
+	if (flags && !r->order)
+		flags |= ASK_PAGES;
+	return flags;
+}
+
+/* The host is asked, and waited for. Returns base pages. */
+static unsigned long refill_wait(struct refill *r, enum balloon_refill_mode mode)
+{
+	struct balloon_ask *ask = &r->bn->ask;
+	unsigned long pages, got;
+	unsigned int flags;
+	bool answered;
+
+	if (!r->may_wait || !READ_ONCE(refill_wq))
+		return 0;
+	pages = refill_lack(r, refill_mark(r));
+	flags = pages ? refill_flags(r, mode) : 0;
+	if (!flags)
+		return 0;
+	if (refill_pausing(READ_ONCE(ask->after), ANSWER_PAUSE)) {
+		r->failed = true;
+		return 0;
+	}
+	got = refill_ask(r, flags, pages, ANSWER_WAIT, false, &answered);
+	if (!answered)
+		WRITE_ONCE(ask->after, jiffies + ANSWER_PAUSE);
+	r->failed |= !got;
 	return got;
 }
 
@@ -398,14 +619,13 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 	int nid = zone_to_nid(zone);
 	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
 	struct refill r = {
-		.zone = zone, .order = order,
+		.zone = zone, .bn = bn, .order = order,
 		.alloc_flags = alloc_flags, .highest_zoneidx = ac->highest_zoneidx,
 		.may_sleep = gfpflags_allow_blocking(gfp_mask),
 	};
-	unsigned long done = 0, got;
+	unsigned long done, got;
 	u64 began = 0;
-	bool ok = false;
-	int i;
+	bool ok;
 
 	if (mode == BALLOON_REFILL_OFF || !bn || (alloc_flags & ALLOC_NO_WATERMARKS) ||
 	    !refill_order_served(order) ||
@@ -420,21 +640,17 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 
 	if (trace_balloon_refill_enabled())
 		began = ktime_get_mono_fast_ns();
-	for (i = 0; i < REFILL_MAX && !ok; i++) {
-		got = refill_nowait(&r);
-		if (!got)
-			got = refill_wait(&r, mode);
-		done += got;
-		ok = refill_above_mark(&r);
+	done = refill_nowait(&r);
+	ok = done && refill_above_mark(&r, order);
+	/* What came for all who asked may be gone again. */
+	while (!ok && done < REFILL_MAX * SUPERFRAME_PAGES) {
+		got = refill_wait(&r, mode);
 		if (!got)
 			break;
-		/* Base pages are on this CPU's list, where no watermark sees them. */
-		if (!order && got < SUPERFRAME_PAGES)
-			ok = true;
+		done += got;
+		ok = refill_above_mark(&r, order);
 	}
 
-	if (done)
-		balloon_stat_add(nid, BALLOON_REFILL, done);
 	if (!ok && r.failed)
 		balloon_stat_add(nid, BALLOON_REFILL_FAIL, 1L << order);
 	if ((done || r.failed) && (alloc_flags & ALLOC_KSWAPD))
@@ -444,35 +660,97 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 	return ok;
 }
 
-/*
- * Beyond the target, out of one zone. The balloon then stays at what it holds,
- * until the host's target is set again. Returns base pages.
- */
-static unsigned long refill_beyond(struct refill *r, struct balloon *b)
-{
-	unsigned long got;
-
-	r->mode = BALLOON_REFILL_OOM;
-	balloon_reserve(SUPERFRAME_PAGES);
-	got = refill_ask_back(r, b, SUPERFRAME_ORDER, SUPERFRAME_PAGES);
-	if (!got && !r->order) {
-		balloon_reserve(REFILL_PAGES);
-		got = refill_ask_back(r, b, 0, REFILL_PAGES);
-	}
-	if (got)
-		balloon_stay_below(b);
-	return got;
-}
-
 /* May this allocation have pages that the host wants to keep? */
-static bool refill_may_go_beyond(struct balloon *b, enum balloon_refill_mode mode, gfp_t gfp)
+static bool refill_may_go_beyond(enum balloon_refill_mode mode, gfp_t gfp)
 {
-	if (!(b->flags & BALLOON_KEEP_MANAGED) || (gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)))
+	struct balloon *b;
+	bool may;
+
+	rcu_read_lock();
+	b = balloon_current();
+	may = b && (b->flags & BALLOON_KEEP_MANAGED);
+	rcu_read_unlock();
+	if (!may || (gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)))
 		return false;
 	/* The OOM killer would not help it either; and it may mean to fail. */
 	if (gfp & __GFP_THISNODE)
 		return mode == BALLOON_REFILL_OOM && !(gfp & __GFP_NOWARN);
 	return true;
+}
+
+static bool oom_low_mark_holds(const struct refill *r)
+{
+	return zone_watermark_ok(r->zone, r->order, low_wmark_pages(r->zone),
+				 r->highest_zoneidx, 0);
+}
+
+/* Who waited that long for nothing has others not wait. */
+static unsigned long oom_pause = INITIAL_JIFFIES;
+
+/* What one zone has for who would have somebody killed. Returns whether to try again. */
+static bool oom_refill_zone(struct refill *r, gfp_t gfp_mask, enum balloon_refill_mode mode)
+{
+	unsigned int flags = ASK_CREDIT;
+	unsigned long pages, got;
+	bool answered;
+	u64 began = 0;
+
+	if (!refill_zone_has(r))
+		return false;
+	if (!r->order)
+		flags |= ASK_PAGES;
+	if (mode >= BALLOON_REFILL_EXCHANGE)
+		flags |= ASK_EXCHANGE;
+	if (refill_may_go_beyond(mode, gfp_mask))
+		flags |= ASK_BEYOND;
+	pages = refill_lack(r, low_wmark_pages(r->zone));
+	if (!pages || !READ_ONCE(refill_wq) || refill_pausing(READ_ONCE(oom_pause), OOM_PAUSE))
+		return false;
+
+	if (trace_balloon_refill_enabled())
+		began = ktime_get_mono_fast_ns();
+	got = refill_ask(r, flags, pages, OOM_PATIENCE, true, &answered);
+	if (!answered && !fatal_signal_pending(current))
+		WRITE_ONCE(oom_pause, jiffies + OOM_PAUSE);
+	if (got) {
+		balloon_kick_current_later();
+		trace_balloon_refill(r->bn->nid, r->order, gfp_mask, r->mode, got, began);
+	}
+	return got || oom_low_mark_holds(r);
+}
+
+/*
+ * Who has looked here, under oom_lock, and found nothing: what follows is no OOM that
+ * somebody forces.
+ */
+static struct task_struct *oom_refused;
+
+static bool oom_refill(gfp_t gfp_mask, unsigned int order, const struct alloc_context *ac)
+{
+	enum balloon_refill_mode mode = READ_ONCE(balloon_refill_mode);
+	struct refill r = {
+		.order = order, .highest_zoneidx = ac->highest_zoneidx,
+		.may_sleep = true, .may_wait = true,
+	};
+	struct zoneref *z;
+
+	/* Nor for what nobody would be killed for. */
+	if (mode == BALLOON_REFILL_OFF || !refill_order_served(order) || balloon_own_task() ||
+	    ac->highest_zoneidx < ZONE_NORMAL || pm_suspended_storage())
+		return false;
+
+	z = ac->preferred_zoneref;
+	for_next_zone_zonelist_nodemask(r.zone, z, ac->highest_zoneidx, ac->nodemask) {
+		r.bn = READ_ONCE(balloon_nodes[zone_to_nid(r.zone)]);
+		if (!r.bn || (cpusets_enabled() &&
+			      !__cpuset_zone_allowed(r.zone, gfp_mask | __GFP_HARDWALL)))
+			continue;
+		r.bz = &r.bn->zones[zone_idx(r.zone)];
+		/* Who was here before us may have done it for us. */
+		if (oom_low_mark_holds(&r) || oom_refill_zone(&r, gfp_mask, mode))
+			return true;
+	}
+	return false;
 }
 
 /**
@@ -481,72 +759,67 @@ static bool refill_may_go_beyond(struct balloon *b, enum balloon_refill_mode mod
  * @order: of the allocation
  * @ac: of the allocation: the zones that it may use
  *
- * What __balloon_refill() could have had and did not get, because others talked
- * to the host; then pages beyond the target, where the host permits that
- * (BALLOON_KEEP_MANAGED), in every mode but off: drivers did so before there
- * were modes.
+ * What __balloon_refill() could have had and did not get, for want of an answer; then
+ * pages beyond the target, where the host permits that (BALLOON_KEEP_MANAGED), in every
+ * mode but off: drivers did so before there were modes. No more than the low watermark
+ * of a zone needs.
  *
- * Context: may sleep, before oom_lock is taken; does not allocate.
+ * Context: may sleep, under oom_lock, after the allocation's last try; does not allocate.
  * Return: whether it is worthwhile to try the allocation again.
  */
 bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order, const struct alloc_context *ac)
 {
-	enum balloon_refill_mode mode = READ_ONCE(balloon_refill_mode);
-	struct refill r = { .order = order, .may_sleep = true, .may_wait = true };
-	unsigned long done = 0;
-	bool enough = false, waited;
-	struct balloon *b;
-	struct zoneref *z;
-	u64 began = 0;
+	bool again = oom_refill(gfp_mask, order, ac);
 
-	if (mode == BALLOON_REFILL_OFF || !refill_order_served(order) || balloon_own_task())
-		return false;
-
-	if (trace_balloon_refill_enabled())
-		began = ktime_get_mono_fast_ns();
-	waited = !mutex_trylock(&balloon_host_lock);
-	if (waited && !refill_lock_host_patiently())
-		return false;
-	b = balloon_current();
-	if (!b || b->suspended)
-		goto unlock;
-
-	z = ac->preferred_zoneref;
-	for_next_zone_zonelist_nodemask(r.zone, z, ac->highest_zoneidx, ac->nodemask) {
-		struct balloon_node *bn = READ_ONCE(balloon_nodes[zone_to_nid(r.zone)]);
-
-		if (!bn || (cpusets_enabled() &&
-			    !__cpuset_zone_allowed(r.zone, gfp_mask | __GFP_HARDWALL)))
-			continue;
-		r.bz = &bn->zones[zone_idx(r.zone)];
-		/* Who talked to the host while we waited may have done it for us. */
-		enough = waited && zone_watermark_ok(r.zone, order, high_wmark_pages(r.zone),
-						     ac->highest_zoneidx, 0);
-		while (done < REFILL_MAX * SUPERFRAME_PAGES && !enough) {
-			unsigned long got = refill_credit(&r, b);
-
-			if (!got && mode >= BALLOON_REFILL_EXCHANGE)
-				got = refill_exchange(&r, b);
-			if (!got && refill_may_go_beyond(b, mode, gfp_mask))
-				got = refill_beyond(&r, b);
-			if (!got)
-				break;
-			done += got;
-			enough = zone_watermark_ok(r.zone, order, low_wmark_pages(r.zone),
-						   ac->highest_zoneidx, 0);
-		}
-		if (done || enough)
-			break;
-	}
-	if (done) {
-		balloon_kick_later(b);
-		balloon_stat_add(zone_to_nid(r.zone), BALLOON_REFILL, done);
-		trace_balloon_refill(zone_to_nid(r.zone), order, gfp_mask, r.mode, done, began);
-	}
-unlock:
-	mutex_unlock(&balloon_host_lock);
-	return done || enough;
+	oom_refused = again ? NULL : current;
+	return again;
 }
+
+/*
+ * An OOM. One of an allocation has been here before; the others are somebody's order
+ * (SysRq-f), and take from the node that has most in the balloon.
+ */
+static int balloon_oom_notify(struct notifier_block *nb, unsigned long unused, void *freed)
+{
+	struct task_struct *refused = oom_refused;
+	unsigned long superframes, partial, most = 0;
+	struct refill r = { .may_sleep = true, .may_wait = true };
+	struct balloon_node *bn;
+	bool answered;
+	int nid, z;
+
+	oom_refused = NULL;
+	if (refused == current || !static_key_enabled(&balloon_refill_key) ||
+	    !READ_ONCE(refill_wq) || !refill_may_go_beyond(BALLOON_REFILL_OOM, GFP_KERNEL) ||
+	    READ_ONCE(balloon_refill_mode) == BALLOON_REFILL_OFF)
+		return NOTIFY_OK;
+	for_each_balloon_node(bn, nid) {
+		balloon_node_count(nid, &superframes, &partial, NULL);
+		if (superframes * SUPERFRAME_PAGES + partial > most) {
+			most = superframes * SUPERFRAME_PAGES + partial;
+			r.bn = bn;
+		}
+	}
+	for (z = MAX_NR_ZONES - 1; most && z >= 0; z--) {
+		r.bz = &r.bn->zones[z];
+		r.zone = &NODE_DATA(r.bn->nid)->node_zones[z];
+		if (!refill_zone_has(&r))
+			continue;
+		*(unsigned long *)freed += refill_ask(&r, ASK_CREDIT | ASK_PAGES | ASK_BEYOND,
+						      REFILL_PAGES, OOM_PATIENCE, true,
+						      &answered);
+		break;
+	}
+	return NOTIFY_OK;
+}
+
+static struct notifier_block balloon_oom_nb = { .notifier_call = balloon_oom_notify };
+
+static int __init balloon_refill_init(void)
+{
+	return register_oom_notifier(&balloon_oom_nb);
+}
+core_initcall(balloon_refill_init);
 
 /**
  * balloon_refill_switch - have the allocator ask for refills, or not
@@ -564,6 +837,10 @@ bool balloon_refill_switch(struct balloon *b)
 	static unsigned long idle_since;
 	bool on = static_key_enabled(&balloon_refill_key);
 
+	/* Without it, whoever would have to wait gets nothing. */
+	if (b && !READ_ONCE(refill_wq))
+		WRITE_ONCE(refill_wq, alloc_workqueue("balloon_refill", WQ_UNBOUND | WQ_HIGHPRI |
+						      WQ_MEM_RECLAIM, 1));
 	if (b && READ_ONCE(balloon_refill_mode) != BALLOON_REFILL_OFF) {
 		if (balloon_total() || balloon_goal(b)) {
 			if (!on)

@@ -12,13 +12,13 @@
 struct alloc_context;
 struct zone;
 
-#ifdef CONFIG_BALLOON_NUMA
 DECLARE_STATIC_KEY_FALSE(balloon_refill_key);
 bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 		      unsigned int alloc_flags, const struct alloc_context *ac);
 bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order,
 			  const struct alloc_context *ac);
 
+#ifdef CONFIG_BALLOON_NUMA
 /* A zone's watermark failed. Returns whether the zone can be used now. */
 static inline bool balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 				  unsigned int alloc_flags, const struct alloc_context *ac)

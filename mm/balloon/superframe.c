@@ -3,14 +3,15 @@
  * Superframes: queues of whole 2M blocks.
  *
  * A superframe is not compound: all its pages are PageOffline, the head has one
- * reference and the tails have none, so that nobody else can get one.
+ * reference and the tails have none, so that nobody else can get one. The head is
+ * movable, in its queue and on its way to the host or back; it stands for all of them.
  */
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/vmstat.h>
 
 #include "internal.h"
-#include "vacate.h"
+#include "superframe.h"
 
 static void enqueue_superframe(struct balloon_zone *bz, struct page *head)
 {
@@ -20,7 +21,7 @@ static void enqueue_superframe(struct balloon_zone *bz, struct page *head)
 
 static void dequeue_superframe(struct balloon_zone *bz, struct page *head)
 {
-	set_page_private(head, 0);
+	set_page_private(head, BALLOON_SUPERFRAME_AWAY);
 	list_del(&head->lru);
 	bz->superframes_away++;
 }
@@ -155,11 +156,11 @@ bool balloon_dequeue_superframe(struct page *head)
 	unsigned long flags;
 	bool found;
 
-	if (!balloon_is_superframe(head))
+	if (!balloon_superframe_is_queued(head))
 		return false;
 	bz = balloon_page_bz(head);
 	spin_lock_irqsave(&bz->lock, flags);
-	found = balloon_is_superframe(head);
+	found = balloon_superframe_is_queued(head);
 	if (found)
 		dequeue_superframe(bz, head);
 	spin_unlock_irqrestore(&bz->lock, flags);

@@ -24,6 +24,7 @@
 #include "../internal.h"
 #include "../page_reporting.h"
 #include "internal.h"
+#include "superframe.h"
 
 /*
  * Free pages of these types may leave: superframes can't be migrated, so not CMA;
@@ -36,9 +37,6 @@ static const int take_types[] = {
 /* What is done without letting others have the zone's lock: interrupts are off. */
 #define HOLD_SUPERFRAMES	16U
 #define HOLD_PAGES		((unsigned int)SUPERFRAME_PAGES)
-/* Free pages on a list that are looked at in one go, and how often it is gone on there. */
-#define LOOK_MAX		64U
-#define LOOK_TURNS		64U
 
 /* Free memory of a zone that may leave, beyond a mark and what is reserved beside it. */
 static unsigned long zone_above(struct zone *zone, unsigned long mark)
@@ -146,37 +144,9 @@ static void put_range_locked(struct page *page, unsigned long from, unsigned lon
 	}
 }
 
-/*
- * The first page of a free list that is not in the range from @start to @end. Says in
- * *@skipped whether there may be one further on; the next look begins there.
- */
-static struct page *first_free_outside(struct list_head *list, unsigned int order,
-				       unsigned long start, unsigned long end, bool *skipped)
-{
-	unsigned int look = LOOK_MAX;
-	struct page *page;
-
-	list_for_each_entry(page, list, buddy_list) {
-		unsigned long pfn = page_to_pfn(page);
-
-		if (pfn + (1UL << order) <= start || pfn >= end)
-			return page;
-		if (!--look) {
-			list_rotate_to_front(&page->buddy_list, list);
-			*skipped = true;
-			break;
-		}
-	}
-	return NULL;
-}
-
-/*
- * Take up to @nr superframes off @zone's free lists, none in the range from @start to
- * @end, with zone->lock held. Small free pages first.
- */
+/* Take up to @nr superframes off @zone's free lists, with zone->lock held. Small pages first. */
 static unsigned int take_superframes_locked(struct zone *zone, struct balloon_extent *ext,
-					    unsigned int nr, unsigned long start,
-					    unsigned long end, bool *skipped)
+					    unsigned int nr)
 {
 	unsigned int order, t, n = 0;
 	unsigned long i, pfn;
@@ -188,7 +158,7 @@ static unsigned int take_superframes_locked(struct zone *zone, struct balloon_ex
 			struct list_head *list = &zone->free_area[order].free_list[take_types[t]];
 
 			while (n < nr) {
-				page = first_free_outside(list, order, start, end, skipped);
+				page = list_first_entry_or_null(list, struct page, buddy_list);
 				if (!page || !__isolate_free_page(page, order))
 					break;
 				pfn = page_to_pfn(page);
@@ -202,30 +172,25 @@ static unsigned int take_superframes_locked(struct zone *zone, struct balloon_ex
 	return n;
 }
 
-/* Take up to @nr superframes off @nid's free lists, none from @start to @end. */
-static unsigned int take_node_superframes(int nid, struct balloon_extent *ext, unsigned int nr,
-					  unsigned long start, unsigned long end)
+/* Take up to @nr superframes off @nid's free lists. */
+static unsigned int take_node_superframes(int nid, struct balloon_extent *ext, unsigned int nr)
 {
 	struct zone *zones = NODE_DATA(nid)->node_zones;
-	unsigned int n = 0, got, turns;
+	unsigned int n = 0, got;
 	unsigned long flags;
-	bool skipped;
 	int z;
 
 	/* Highest zone first, as the zonelists do: low memory is the scarcest. */
 	for (z = MAX_NR_ZONES - 1; z >= 0 && n < nr; z--) {
 		if (balloon_zone_spare(&zones[z]) < SUPERFRAME_PAGES)
 			continue;
-		turns = 0;
 		do {
-			skipped = false;
 			spin_lock_irqsave(&zones[z].lock, flags);
 			got = take_superframes_locked(&zones[z], ext + n,
-						      min(nr - n, HOLD_SUPERFRAMES), start, end,
-						      &skipped);
+						      min(nr - n, HOLD_SUPERFRAMES));
 			spin_unlock_irqrestore(&zones[z].lock, flags);
 			n += got;
-		} while (n < nr && (got || (skipped && ++turns < LOOK_TURNS)));
+		} while (n < nr && got);
 	}
 	return n;
 }
@@ -250,6 +215,8 @@ void balloon_set_offline(const struct balloon_extent *ext, unsigned int nr)
 		struct page *head = pfn_to_page(ext[i].pfn);
 
 		if (ext[i].order) {
+			set_page_private(head, BALLOON_SUPERFRAME_AWAY);
+			balloon_page_set_movable(head);
 			/* First: offline without a reference is left to offlining. */
 			set_page_refcounted(head);
 			set_page_owner(head, SUPERFRAME_ORDER, OWNER_GFP);
@@ -284,13 +251,13 @@ static void set_offline_sync(const struct balloon_extent *ext, unsigned int nr)
 unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
 				      unsigned int nr)
 {
-	nr = take_node_superframes(nid, ext, nr, 0, 0);
+	nr = take_node_superframes(nid, ext, nr);
 	set_offline_sync(ext, nr);
 	return nr;
 }
 
 /**
- * balloon_take_superframe_nowait - take a whole free superframe for an allocation
+ * balloon_take_superframe_nowait - take a whole free superframe for who may not wait
  * @nid: the node
  * @ext: where to store it
  *
@@ -302,25 +269,7 @@ unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
  */
 bool balloon_take_superframe_nowait(int nid, struct balloon_extent *ext)
 {
-	return balloon_take_superframe_outside(nid, ext, 0, 0);
-}
-
-/**
- * balloon_take_superframe_outside - take a free superframe that is not in a range
- * @nid: the node
- * @ext: where to store it
- * @start: the range's first page frame
- * @end: the one after its last
- *
- * As balloon_take_superframe_nowait().
- *
- * Context: any.
- * Return: whether there was one.
- */
-bool balloon_take_superframe_outside(int nid, struct balloon_extent *ext, unsigned long start,
-				     unsigned long end)
-{
-	unsigned int nr = take_node_superframes(nid, ext, 1, start, end);
+	unsigned int nr = take_node_superframes(nid, ext, 1);
 
 	balloon_set_offline(ext, nr);
 	return nr;
@@ -454,6 +403,7 @@ void balloon_put_superframe(struct page *head)
 	bool poisoned = false;
 	unsigned long i, flags;
 
+	set_page_private(head, 0);
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
 		__ClearPageOffline(head + i);
 		poisoned |= PageHWPoison(head + i);
@@ -464,8 +414,8 @@ void balloon_put_superframe(struct page *head)
 	}
 
 	/*
-	 * A scanner may have a reference for a moment. Its put then frees the
-	 * head, and this the rest.
+	 * A scanner may have a reference for a moment, and who migrates it has one. Their
+	 * put then frees the head, and this the rest.
 	 */
 	if (!page_ref_freeze(head, 1)) {
 		debug_pagealloc_map_pages(head, SUPERFRAME_PAGES);
@@ -473,6 +423,7 @@ void balloon_put_superframe(struct page *head)
 		return;
 	}
 
+	balloon_page_unset_movable(head);
 	reset_page_owner(head, SUPERFRAME_ORDER);
 	if (balloon_put_touches())
 		init_superframe(head);

@@ -7,11 +7,14 @@
  * stopped: see pursue.c. When it is over the worker rests. What came to its end short
  * waits for the timer, however long it took.
  */
+#define pr_fmt(fmt) "balloon: " fmt
+
 #include <linux/delay.h>
 #include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/topology.h>
 
 #include "internal.h"
@@ -57,7 +60,36 @@ static enum balloon_state why_short(struct balloon *b)
 		return BALLOON_WAIT_HOST;
 	if (p->booting)
 		return BALLOON_WAIT_HELD;
-	return p->pressed ? BALLOON_WAIT_PRESSURE : BALLOON_WAIT_GUEST_MEMORY;
+	return p->pressed || balloon_oom_rest(b) ? BALLOON_WAIT_PRESSURE : BALLOON_WAIT_GUEST_MEMORY;
+}
+
+/* Who wonders where the memory is finds it in the log: once, and when it is over. */
+#define SHORT_SAY	(60 * HZ)
+
+static void say_short(struct balloon *b)
+{
+	struct balloon_pass *p = b->pass;
+	char why[48];
+
+	if (!p->short_since)
+		p->short_since = jiffies | 1;
+	if (p->short_said || time_before(jiffies, p->short_since + SHORT_SAY))
+		return;
+	balloon_print_state(why, sizeof(why));
+	pr_info("%s: target of %lu pages not met for a minute, %lu are in the balloon; %s\n",
+		b->name, READ_ONCE(b->target), balloon_total(), strim(why));
+	p->short_said = true;
+}
+
+static void say_met(struct balloon *b)
+{
+	struct balloon_pass *p = b->pass;
+
+	p->short_since = 0;
+	if (!p->short_said || READ_ONCE(b->oom_deflated))
+		return;
+	pr_info("%s: target of %lu pages met\n", b->name, READ_ONCE(b->target));
+	p->short_said = false;
 }
 
 static void rest_short(struct balloon *b)
@@ -70,11 +102,14 @@ static void rest_short(struct balloon *b)
 	delay = b->retry_delay * HZ;
 	if (p->booting && !p->inflate_refused)
 		delay = BOOT_PAUSE;
+	else if (balloon_oom_rest(b))
+		delay = balloon_oom_rest(b) + 1;
 	else if (p->pressed)
 		delay = p->pause;
 	p->retry_at = jiffies + delay;
 	p->retry = true;
 	balloon_set_state(b, why_short(b));
+	say_short(b);
 	balloon_kick_after(b, delay);
 }
 
@@ -92,9 +127,15 @@ static void come_to_rest(struct balloon *b, enum balloon_pass_end end)
 	if (end == PASS_MET) {
 		b->retry_delay = 0;
 		p->raised = false;
-		balloon_set_state(b, BALLOON_SETTLED);
+		say_met(b);
+		/* Somebody was spared: it is not all that the host wants. */
+		balloon_set_state(b, READ_ONCE(b->oom_deflated) ? BALLOON_WAIT_PRESSURE :
+								  BALLOON_SETTLED);
 		if (balloon_refill_switch(b) || p->afar)
 			balloon_kick_after(b, BALLOON_HOME_PAUSE);
+		/* The host's target is pursued again when that is over. */
+		if (READ_ONCE(b->oom_at))
+			balloon_kick_after(b, balloon_oom_rest(b) + 1);
 	} else {
 		/* A host that refused has only put it off. */
 		if (!p->inflate_refused && !p->deflate_refused)
@@ -179,8 +220,11 @@ static void run_slice(struct balloon *b)
 	}
 	b->deadline = jiffies + SLICE_MAX;
 	p->pause = 0;
-	if (balloon_coalesce_full(b))
-		balloon_kick_later(b);
+	while (balloon_coalesce_full(b))
+		if (balloon_slice_over(b)) {
+			balloon_kick_later(b);
+			break;
+		}
 	end = balloon_pursue(b);
 
 	if (READ_ONCE(b->stopped))
@@ -325,7 +369,7 @@ void balloon_suspend(struct balloon *b)
 		}
 		/* Pages under migration come back, or are gone, in no time. */
 		if (++tries >= (found ? DRAIN_TRIES : AWAY_TRIES)) {
-			pr_warn("balloon: %s: host keeps %lu pages\n", b->name, left);
+			pr_warn("%s: host keeps %lu pages\n", b->name, left);
 			break;
 		}
 		msleep(20);
@@ -353,6 +397,7 @@ void balloon_resume(struct balloon *b)
 	b->suspended = false;
 	mutex_unlock(&balloon_host_lock);
 	WRITE_ONCE(b->stopped, false);
+	balloon_forget_refusals();
 	balloon_kick(b);
 }
 EXPORT_SYMBOL_GPL(balloon_resume);

@@ -188,18 +188,19 @@ static void migrate_halfway(struct kunit *test)
 	free_pages_of(test, 3 + t->inflated);
 }
 
-/* A host conversation goes on: migration does not wait for it. */
+/* A host conversation goes on: compaction does not wait for it. */
 static void migrate_contended(struct kunit *test)
 {
 	struct test_balloon *t = test->priv;
-	struct page *head = fill_block(test, 3);
+	struct page *head = fill_block(test, 3), *full = fill_block(test, 40);
 
+	drain_all_pages(page_zone(full));
 	mutex_lock(&balloon_host_lock);
-	KUNIT_EXPECT_NE(test, migrate_to(test, head, t->nid), 0);
+	KUNIT_EXPECT_NE(test, compact_to(test, head, t->nid), 0);
 	mutex_unlock(&balloon_host_lock);
 	KUNIT_EXPECT_EQ(test, t->inflated, 0);
-	expect_pages(test, 0, 3, 0);
-	free_pages_of(test, 3);
+	expect_pages(test, 0, 43, 0);
+	free_pages_of(test, 43);
 }
 
 /* The last page of a block arrives by migration: the worker coalesces it. */

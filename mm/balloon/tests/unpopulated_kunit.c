@@ -9,7 +9,7 @@
 #include <linux/mm.h>
 
 #include "../internal.h"
-#include "../vacate.h"
+#include "../superframe.h"
 #include "pages.h"
 
 /* Make a block that is in use one that never was managed. */

@@ -11,7 +11,7 @@
 #include <linux/sizes.h>
 
 #include "../../internal.h"
-#include "../vacate.h"
+#include "../superframe.h"
 #include "pages.h"
 
 #define RANGE_PAGES	(SZ_128M >> PAGE_SHIFT)
@@ -104,10 +104,7 @@ static void vacate_by_trade(struct kunit *test)
 	empty(test);
 }
 
-/*
- * A host that takes nothing: neither superframes nor base pages can be had for
- * those in the range, and nothing is lost; later base pages move.
- */
+/* A host that takes nothing: the range can't be had, and superframes stay as they are. */
 static void vacate_refused(struct kunit *test)
 {
 	struct test_balloon *t = test->priv;
@@ -117,43 +114,71 @@ static void vacate_refused(struct kunit *test)
 	t->refuse_inflate = true;
 	KUNIT_EXPECT_NE(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
 						    GFP_KERNEL));
-	KUNIT_EXPECT_EQ(test, balloon_node_count(t->nid, NULL, NULL, NULL),
-			IN_RANGE * SUPERFRAME_PAGES);
+	expect_pages(test, IN_RANGE, 0, 0);
 	KUNIT_EXPECT_EQ(test, t->deflated, 0);
 	t->refuse_inflate = false;
 	KUNIT_ASSERT_EQ(test, 0, alloc_range(start));
 	free_contig_range(start, RANGE_PAGES);
-	KUNIT_EXPECT_EQ(test, balloon_total(), IN_RANGE * SUPERFRAME_PAGES);
-	KUNIT_EXPECT_EQ(test, balloon_node_count(t->nid, NULL, NULL, NULL),
-			IN_RANGE * SUPERFRAME_PAGES);
+	expect_pages(test, IN_RANGE, 0, 0);
 	empty(test);
 }
 
-/* Somebody else talks to the host: superframes are split, and none is left. */
+/*
+ * A host that has kept some of an exchange: it is not trusted with another one. Superframes
+ * are split, and their pages given back to the guest.
+ */
 static void vacate_by_splitting(struct kunit *test)
 {
+	struct test_balloon *t = test->priv;
+	unsigned long start = find_range(test);
+	long split = node_stat(t->nid, BALLOON_SPLIT);
+
+	fill_range(test, start);
+	t->b.surplus = true;
+	KUNIT_ASSERT_EQ(test, 0, alloc_range(start));
+	free_contig_range(start, RANGE_PAGES);
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_SPLIT), split + IN_RANGE);
+	expect_pages(test, 0, 0, 0);
+	KUNIT_EXPECT_EQ(test, t->inflated, 0);
+	KUNIT_EXPECT_EQ(test, t->deflated, IN_RANGE * SUPERFRAME_PAGES);
+	t->b.surplus = false;
+}
+
+/* A range with a page that can't be moved: nobody moves for it. */
+static void vacate_in_vain(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
 	unsigned long start = find_range(test);
 
-	if (!IS_ENABLED(CONFIG_BALLOON_COMPACTION))
-		kunit_skip(test, "base pages can't be migrated");
+	KUNIT_ASSERT_EQ(test, 0, alloc_range(start));
+	free_contig_range(start, RANGE_PAGES - 1);
 	fill_range(test, start);
-	mutex_lock(&balloon_host_lock);
-	KUNIT_EXPECT_TRUE(test, balloon_vacate(start, start + RANGE_PAGES));
-	mutex_unlock(&balloon_host_lock);
-	expect_pages(test, 0, IN_RANGE * SUPERFRAME_PAGES, 0);
+	KUNIT_EXPECT_NE(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
+						    GFP_KERNEL));
+	expect_pages(test, IN_RANGE, 0, 0);
+	KUNIT_EXPECT_EQ(test, t->inflated, 0);
+	KUNIT_EXPECT_EQ(test, t->deflated, 0);
+	free_contig_range(start + RANGE_PAGES - 1, 1);
 	empty(test);
 }
 
-/* What lies beside the range stays as it is. */
-static void vacate_no_more(struct kunit *test)
+/* One that is on its way to the host is waited for. */
+static void vacate_away(struct kunit *test)
 {
+	struct test_balloon *t = test->priv;
 	unsigned long start = find_range(test);
+	struct page *head;
 
+	KUNIT_ASSERT_EQ(test, 0, alloc_range(start));
+	free_contig_range(start, RANGE_PAGES);
 	fill_range(test, start);
-	KUNIT_EXPECT_TRUE(test, balloon_vacate(start + RANGE_PAGES, start + 2 * RANGE_PAGES));
-	expect_pages(test, IN_RANGE, 0, 0);
-	KUNIT_EXPECT_TRUE(test, balloon_vacate(start, start));
-	expect_pages(test, IN_RANGE, 0, 0);
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
+	head = pfn_to_page(t->ext[0].pfn);
+	KUNIT_EXPECT_TRUE(test, balloon_is_superframe(head));
+	KUNIT_EXPECT_FALSE(test, balloon_superframe_is_queued(head));
+	KUNIT_EXPECT_FALSE(test, balloon_dequeue_superframe(head));
+	balloon_requeue_superframe(head);
+	KUNIT_EXPECT_TRUE(test, balloon_superframe_is_queued(head));
 	empty(test);
 }
 
@@ -161,7 +186,8 @@ static struct kunit_case vacate_cases[] = {
 	KUNIT_CASE_SLOW(vacate_by_trade),
 	KUNIT_CASE_SLOW(vacate_refused),
 	KUNIT_CASE_SLOW(vacate_by_splitting),
-	KUNIT_CASE_SLOW(vacate_no_more),
+	KUNIT_CASE_SLOW(vacate_in_vain),
+	KUNIT_CASE_SLOW(vacate_away),
 	{}
 };
 

@@ -23,6 +23,7 @@ struct context {
 extern struct context context;
 extern unsigned int mutexes_held;
 extern void (*preempt_hook)(const char *where);
+extern bool (*work_hook)(void);
 extern bool (*alloc_hook)(gfp_t gfp);
 extern void (*fail_hook)(void);
 extern const char **failed_fmt;

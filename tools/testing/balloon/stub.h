@@ -490,7 +490,8 @@ int mutex_trylock_at(struct mutex *m, const char *file, int line);
 #define mutex_lock(m)		mutex_lock_at(m, __FILE__, __LINE__)
 #define mutex_unlock(m)		mutex_unlock_at(m, __FILE__, __LINE__)
 #define mutex_trylock(m)	mutex_trylock_at(m, __FILE__, __LINE__)
-#define mutex_lock_killable(m)	(mutex_lock(m), 0)
+/* Where another context has it, which goes on only when this one is over: it is killed. */
+#define mutex_lock_killable(m)	((m)->owner && (m)->owner != current ? -EINTR : (mutex_lock(m), 0))
 #define mutex_is_locked(m)	((m)->owner != NULL)
 
 struct semaphore { struct mutex m; };
@@ -645,11 +646,16 @@ extern struct workqueue_struct *system_freezable_wq, *system_wq, *system_unbound
 #define WQ_FREEZABLE		4
 #define WQ_MEM_RECLAIM		8
 #define WQ_SYSFS		64
+#define WQ_HIGHPRI		16
 #define alloc_workqueue(fmt, flags, max, ...)	(system_unbound_wq)
 #define destroy_workqueue(wq)	do { } while (0)
 #define INIT_DELAYED_WORK(dw, fn)	init_delayed_work(dw, fn)
 #define INIT_DEFERRABLE_WORK(dw, fn)	init_delayed_work(dw, fn)
 void init_delayed_work(struct delayed_work *dw, work_func_t fn);
+#define DECLARE_WORK(n, fn)	struct work_struct n = { .func = fn }
+bool queue_work(struct workqueue_struct *wq, struct work_struct *work);
+/* Whether some work that is not delayed could be done, which it was. */
+bool run_queued_work(void);
 bool mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *dw, unsigned long delay);
 bool queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *dw, unsigned long delay);
 bool cancel_delayed_work_sync(struct delayed_work *dw);
@@ -671,8 +677,16 @@ typedef struct { int x; } wait_queue_head_t;
 	do { might_sleep(); while (!(c)) sleep_jiffies(1, __FILE__, __LINE__); } while (0)
 #define wait_event_timeout(w, c, t) \
 	({ long t_ = (t); might_sleep(); \
-	   while (!(c) && t_ > 0) { sleep_jiffies(1, __FILE__, __LINE__); t_--; } \
+	   while (!(c) && t_ > 0) \
+		   if (!run_queued_work()) { sleep_jiffies(1, __FILE__, __LINE__); t_--; } \
 	   (c) ? max(t_, 1L) : 0; })
+#define wait_event_killable_timeout(w, c, t)	wait_event_timeout(w, c, t)
+#define psi_memstall_enter(f)	((void)(*(f) = 0))
+#define psi_memstall_leave(f)	((void)(f))
+#define pm_suspended_storage()	false
+
+/* Notifiers */
+struct notifier_block;
 
 /* Static keys */
 struct static_key { bool on; };
@@ -697,6 +711,9 @@ extern unsigned int nr_node_ids;
 #define node_isset(n, m)	test_bit(n, (m).bits)
 #define nodes_clear(m)		bitmap_zero((m).bits, MAX_NUMNODES)
 #define nodes_weight(m)		bitmap_weight((m).bits, MAX_NUMNODES)
+#define nodes_or(d, a, b) \
+	do { for (int w_ = 0; w_ < (int)ARRAY_SIZE((d).bits); w_++) \
+		     (d).bits[w_] = (a).bits[w_] | (b).bits[w_]; } while (0)
 #define nodes_empty(m)		bitmap_empty((m).bits, MAX_NUMNODES)
 #define first_node(m)		((int)find_first_bit((m).bits, MAX_NUMNODES))
 #define next_node(n, m)		((int)find_next_bit((m).bits, MAX_NUMNODES, (n) + 1))
@@ -1007,6 +1024,8 @@ struct alloc_context {
 	enum zone_type highest_zoneidx;
 };
 #define cpusets_enabled()	false
+#define cpuset_current_mems_allowed	node_states[N_ONLINE]
+#define register_oom_notifier(nb)	({ (void)(nb); 0; })
 #define __cpuset_zone_allowed(z, g)	true
 #define cpuset_zone_allowed(z, g)	true
 #define for_next_zone_zonelist_nodemask(z, ref, highidx, mask)			\

@@ -9,7 +9,7 @@
  */
 #include "world.h"
 #include "../../../mm/balloon/refill.h"
-#include "../../../mm/balloon/vacate.h"
+#include "../../../mm/balloon/superframe.h"
 
 extern initcall_t __start_initcalls[], __stop_initcalls[];
 
@@ -129,6 +129,8 @@ static void check_extents(const struct balloon_extent *ext, unsigned int nr, boo
 	}
 }
 
+static void goal_moves(void);
+
 static void host_has(const struct balloon_extent *ext, unsigned int nr, bool has)
 {
 	unsigned long j;
@@ -160,6 +162,8 @@ static long host_inflate(struct balloon *b, const struct balloon_extent *ext, un
 
 	send_notices();
 	check_extents(ext, nr, true);
+	/* What somebody was spared by wears off. */
+	world.goal_max = max(world.goal_max, balloon_goal(b));
 	/*
 	 * Pages that are given for others are reserved; the others are to grow the balloon.
 	 * Since it was looked how much is missing, exchanges may have ended half way.
@@ -176,8 +180,47 @@ static long host_inflate(struct balloon *b, const struct balloon_extent *ext, un
 	return said;
 }
 
+/*
+ * Until when, in jiffies, allocations are not to ask for a zone: the host has refused. A
+ * refusal just after the worker got something is forgotten with those before it.
+ */
+static unsigned long no_asking[MACHINE_NODES][MAX_NR_ZONES];
+static unsigned int asked_early;
+
+#define ASKED_EARLY_MAX	3
+
+/* Before somebody is killed, a host is asked that has refused. */
+static bool last_resort;
+
+static void ask_anew(void)
+{
+	memset(no_asking, 0, sizeof(no_asking));
+	asked_early = 0;
+}
+
+/* An allocation asks, or the worker. Returns where it is written down. */
+static unsigned long *who_asks(const struct balloon_extent *ext, bool allocation)
+{
+	struct page *page = pfn_to_page(ext->pfn);
+	unsigned long *until = &no_asking[page->nid][zone_idx(page_zone(page))];
+
+	if (allocation && !last_resort && time_before(jiffies, *until) &&
+	    ++asked_early > ASKED_EARLY_MAX)
+		fail("an allocation asks a host that has just refused, node %d", page->nid);
+	return until;
+}
+
+static void note_answer(unsigned long *until, bool allocation, bool refused)
+{
+	if (allocation)
+		*until = refused ? jiffies + HZ / 10 : 0;
+	else if (!refused)
+		ask_anew();
+}
+
 static long host_deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
+	unsigned long *until = who_asks(ext, b->brief);
 	unsigned int n;
 	long said;
 
@@ -186,12 +229,14 @@ static long host_deflate(struct balloon *b, const struct balloon_extent *ext, un
 	n = host_decides(ext[0].order, nr, false, &said);
 	host_has(ext, n, false);
 	world.kept += (unsigned long)(nr - n) << ext[0].order;
+	note_answer(until, b->brief, b->brief ? n < nr : !n);
 	return said;
 }
 
 static long host_deflate_nowait(struct balloon *b, const struct balloon_extent *ext,
 				unsigned int nr)
 {
+	unsigned long *until = who_asks(ext, true);
 	unsigned long j;
 	unsigned int n, i;
 	long said;
@@ -206,6 +251,7 @@ static long host_deflate_nowait(struct balloon *b, const struct balloon_extent *
 		for (j = 0; j < 1UL << ext[i].order; j++)
 			frame[ext[i].pfn + j].notice = true;
 	world.notices |= n > 0;
+	note_answer(until, true, n < nr);
 	return said;
 }
 
@@ -277,6 +323,8 @@ unsigned long balloon_reclaim(int nid, unsigned long want)
 	might_sleep();
 	if (balloon_reclaim_mode == BALLOON_RECLAIM_NONE)
 		return 0;
+	/* What somebody was spared by wears off. */
+	world.goal_max = max(world.goal_max, balloon_goal(B));
 	if (balloon_total() >= world.goal_max)
 		fail("reclaim though nothing is missing");
 	world.reclaimed++;
@@ -445,8 +493,16 @@ static struct page *allocate(int nid, unsigned int order, gfp_t gfp, unsigned in
 		flags |= pass ? ALLOC_WMARK_MIN : ALLOC_WMARK_LOW;
 		if (pass == 2 && !oom)
 			break;
-		if (pass == 2 && !balloon_refill_oom(gfp, order, &ac))
-			break;
+		if (pass == 2) {
+			/* There is one at a time: oom_lock. */
+			if (last_resort)
+				break;
+			last_resort = true;
+			oom = balloon_refill_oom(gfp, order, &ac);
+			last_resort = false;
+			if (!oom)
+				break;
+		}
 		ref = ac.preferred_zoneref;
 		for_next_zone_zonelist_nodemask(zone, ref, ac.highest_zoneidx, ac.nodemask) {
 			if (gfp & __GFP_THISNODE && zone_to_nid(zone) != nid)
@@ -551,6 +607,8 @@ static void op_free(void)
 
 /* Compaction: a ballooned base page is isolated, and later migrated or put back. */
 
+static LIST_HEAD(isolated_list);
+
 static bool isolate_page_at(unsigned long pfn)
 {
 	struct page *page = &mem_map[pfn];
@@ -572,6 +630,8 @@ static bool isolate_page_at(unsigned long pfn)
 	frame[pfn].use = FRAME_ISOLATED;
 	unlock_page(page);
 	world.isolated[world.nr_isolated++] = pfn;
+	/* As who migrates it does: it is on no list of ours. */
+	list_add(&page->lru, &isolated_list);
 	return true;
 }
 
@@ -594,6 +654,7 @@ static unsigned long take_isolated(unsigned int i)
 {
 	unsigned long pfn = world.isolated[i];
 
+	list_del_init(&mem_map[pfn].lru);
 	world.isolated[i] = world.isolated[--world.nr_isolated];
 	return pfn;
 }
@@ -679,6 +740,11 @@ static void op_isolate(void)
 		}
 }
 
+static bool host_is_idle(void)
+{
+	return !balloon_host_lock.owner;
+}
+
 static void op_migrate(void)
 {
 	unsigned int n = 1 + rnd(6);
@@ -731,6 +797,7 @@ static void op_poison(void)
 
 static void goal_moves(void)
 {
+	ask_anew();
 	if (world.registered)
 		world.goal_max = max(world.goal_max, balloon_goal(B));
 }
@@ -997,7 +1064,6 @@ static void empty_range(unsigned long pfn, unsigned long nr, bool friendly)
 	for (i = pfn; i < pfn + nr; i++)
 		if (guest_has(i) && (friendly || !one_in(64)))
 			guest_free(i);
-	balloon_vacate(pfn, pfn + nr);
 	for (i = pfn; i < pfn + nr; i++) {
 		unsigned int at;
 
@@ -1271,7 +1337,7 @@ static bool rings_are_old(void)
 /* Everybody is well-behaved, and time passes: the target is met, or there is a reason. */
 static void op_quiet(void)
 {
-	unsigned long before, goal, total, nid, spare = 0, due, pfn, afar;
+	unsigned long before, goal, total, nid, spare = 0, due, pfn, nearer = 0;
 	unsigned long began = jiffies;
 	unsigned int n;
 
@@ -1383,11 +1449,12 @@ static void op_quiet(void)
 		balloon_print_state(text, sizeof(text));
 		/* It rests. */
 		run_for(15 * HZ, 400);
-		before = world.calls;
-		afar = B->pass->plan.afar;
-		run_for(100 * HZ, 400);
-		/* But for what comes home, and stays there. */
-		if (world.calls != before && B->pass->plan.afar >= afar)
+		/* But for what comes home, or nearer, and stays there: it has an end. */
+		do {
+			before = world.calls;
+			run_for(100 * HZ, 400);
+		} while (world.calls != before && B->pass->plan.afar && ++nearer < 64);
+		if (world.calls != before)
 			fail("at rest with its target met, it called the host %lu times",
 			     world.calls - before);
 		if (world.busy && B->ops->update)
@@ -1410,9 +1477,26 @@ bool world_straddles(unsigned long pfn)
 
 /* What must hold after every operation. */
 
+/* One that is isolated, and what is to take its place. Returns 1. */
+static unsigned int isolated_superframe(struct page *head)
+{
+	unsigned long pfn = page_to_pfn(head), other = page_private(head + 1), i;
+
+	if (page_private(head) != BALLOON_SUPERFRAME_AWAY || !other)
+		fail("superframe %lu is isolated, without a substitute", pfn);
+	for (i = 0; i < SF; i++) {
+		if (where[pfn + i] || where[other + i])
+			fail("superframe %lu or %lu is in two places", pfn, other);
+		/* Its first page is who is isolated. */
+		where[pfn + i] = i ? 1 : 0;
+		where[other + i] = 4;
+	}
+	return 1;
+}
+
 static void check_zone(struct balloon_zone *bz, struct zone *zone)
 {
-	unsigned long superframes = 0, partial = 0, away = 0, i, bit, lent = 0;
+	unsigned long superframes = 0, partial = 0, away = 0, whole_away = 0, i, bit, lent = 0;
 	struct balloon_block *block;
 	struct page *head;
 	unsigned int n;
@@ -1436,7 +1520,7 @@ static void check_zone(struct balloon_zone *bz, struct zone *zone)
 			where[pfn + i] = 1;
 			if (!PageOffline(head + i) || page_zone(head + i) != zone ||
 			    head[i].mapped || head[i].tags || (i && page_count(head + i)) ||
-			    head[i].mapping)
+			    (i ? !!head[i].mapping : !PageMovable(head)))
 				fail("superframe %lu, page %lu: type %x count %d mapped %d tags %d",
 				     pfn, i, head[i].page_type, page_count(head + i),
 				     head[i].mapped, head[i].tags);
@@ -1487,13 +1571,20 @@ static void check_zone(struct balloon_zone *bz, struct zone *zone)
 			}
 		}
 	away = 0;
-	for (i = 0; i < world.nr_isolated; i++)
-		away += page_zone(&mem_map[world.isolated[i]]) == zone;
+	for (i = 0; i < world.nr_isolated; i++) {
+		head = &mem_map[world.isolated[i]];
+		if (page_zone(head) != zone)
+			continue;
+		if (balloon_is_superframe(head))
+			whole_away += isolated_superframe(head);
+		else
+			away++;
+	}
 	for (i = zone->zone_start_pfn; i < zone_end_pfn(zone); i++)
 		lent += frame[i].use == FRAME_LENT && page_zone(&mem_map[i]) == zone;
-	if (bz->superframes_away || superframes != bz->nr_superframes)
-		fail("%lu superframes, counted %lu, %lu away", superframes, bz->nr_superframes,
-		     bz->superframes_away);
+	if (bz->superframes_away != whole_away || superframes + whole_away != bz->nr_superframes)
+		fail("%lu superframes and %lu isolated, counted %lu, %lu away", superframes,
+		     whole_away, bz->nr_superframes, bz->superframes_away);
 	if (bz->partial_away != away || partial + away != bz->nr_partial)
 		fail("%lu base pages and %lu isolated, counted %lu, %lu away", partial, away,
 		     bz->nr_partial, bz->partial_away);
@@ -1594,6 +1685,11 @@ void world_check(void)
 				fail("pfn %lu is a hole", pfn);
 			break;
 		case FRAME_FREE:
+			if (where[pfn] == 4) {
+				if (f->host || !PageOffline(page))
+					fail("pfn %lu is no substitute", pfn);
+				break;
+			}
 			if (where[pfn] == 3 ? f->host :
 			    !f->host || !PageOffline(page) || (!where[pfn] && !f->lost))
 				if (!transient_refs(page))
@@ -1770,6 +1866,7 @@ void world_begin(u64 seed, bool large)
 			world.present += world.baseline[nid][z];
 		}
 	preempt_hook = on_preempt;
+	work_hook = host_is_idle;
 	alloc_hook = on_alloc;
 	for (init = __start_initcalls; init < __stop_initcalls; init++)
 		if ((*init)())
@@ -1783,6 +1880,7 @@ void world_op(const struct op *op)
 	world.nesting = one_in(2) ? rnd(4) : 0;
 	world.total_before = balloon_total();
 	world.kept = 0;
+	ask_anew();
 	world.goal_max = world.registered ? balloon_goal(B) : 0;
 	guest_took = false;
 	spare_exempt = false;

@@ -1042,6 +1042,44 @@ TEST_F_TIMEOUT(refill_once, oom_permitted, LONG)
 	}
 }
 
+static bool wait_more_pages(long pages, double seconds)
+{
+	double end = now() + seconds;
+
+	while (sum_pages() < pages) {
+		if (now() > end)
+			return false;
+		usleep(100000);
+	}
+	return true;
+}
+
+/* Once there is memory again, what the guest was spared by is pursued again, after a while. */
+TEST_F_TIMEOUT(refill_once, oom_wears_off, LONG)
+{
+	char state[64];
+	long pages, left;
+
+	ASSERT_EQ(0, sim_enable_as("keep_managed", "1\n"));
+	pages = squeeze_all();
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, write_text(MODE, "credit\n"));
+	/* Of what the host wants beside, nothing is forgotten. */
+	ASSERT_EQ(0, sim_set("target", 8 * pages));
+	EXPECT_EQ(0, use_more_than_free(BEYOND));
+	left = sum_pages();
+	EXPECT_GT(pages, left);
+	sleep(3);
+	EXPECT_GE(left, sum_pages());
+	ASSERT_LT(0, read_text(ALL "state", state, sizeof(state)));
+	EXPECT_EQ(0, strncmp(state, "waiting: pressure", strlen("waiting: pressure")))
+		TH_LOG("%s", state);
+	EXPECT_TRUE(wait_more_pages(pages, 45))
+		TH_LOG("%ld pages, then %ld, now %ld", pages, left, sum_pages());
+	ASSERT_EQ(0, sim_set("target", 0));
+	EXPECT_STREQ("", broken());
+}
+
 /* Once there is memory again, the host has but to say what it had said. */
 TEST_F_TIMEOUT(refill_once, oom_same_target_again, LONG)
 {

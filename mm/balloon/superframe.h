@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * NUMA-aware memory ballooning: what compaction sees of whole superframes.
+ */
+#ifndef _MM_BALLOON_SUPERFRAME_H
+#define _MM_BALLOON_SUPERFRAME_H
+
+#include <linux/balloon_numa.h>
+#include <linux/mm.h>
+#include <linux/page-flags.h>
+
+/*
+ * In the private field of the first page of each superframe in its queue; one more while
+ * it is on its way to the host or back.
+ */
+#define BALLOON_SUPERFRAME_MARK	0x6e6f6f6cUL
+#define BALLOON_SUPERFRAME_AWAY	(BALLOON_SUPERFRAME_MARK + 1)
+
+/* The BALLOON_SUPERFRAME_PAGES - 1 pages behind it are not worth a look. */
+static inline bool balloon_is_superframe(struct page *page)
+{
+	return IS_ENABLED(CONFIG_BALLOON_NUMA) && PageOffline(page) &&
+	       (page_private(page) & ~1UL) == BALLOON_SUPERFRAME_MARK;
+}
+
+/* In its queue: as long as the zone's balloon_zone->lock is held. */
+static inline bool balloon_superframe_is_queued(struct page *page)
+{
+	return PageOffline(page) && page_private(page) == BALLOON_SUPERFRAME_MARK;
+}
+
+#endif /* _MM_BALLOON_SUPERFRAME_H */
