@@ -47,6 +47,16 @@ static unsigned long machine_spare(void)
 	return sum;
 }
 
+/* What CPUs keep on lists of their own becomes plainly free. */
+static void drain_nodes(void)
+{
+	struct balloon_node *bn;
+	int nid;
+
+	for_each_balloon_node(bn, nid)
+		balloon_drain_node(nid);
+}
+
 /**
  * balloon_pass_begin - begin to pursue what is wanted now
  * @b: the balloon
@@ -63,8 +73,10 @@ void balloon_pass_begin(struct balloon *b, bool fresh)
 	if (fresh)
 		say_what_it_is_at(b);
 	b->planned = generation;
-	if (READ_ONCE(b->oom_at) && !balloon_oom_rest(b))
+	if (READ_ONCE(b->oom_at) && !balloon_oom_rest(b)) {
+		drain_nodes();
 		balloon_oom_over(b, machine_spare() >= SUPERFRAME_PAGES);
+	}
 	p->stage = b->max_order >= SUPERFRAME_ORDER ? PASS_SUPERFRAMES : PASS_PAGES;
 	p->open = true;
 	p->fresh = fresh;
@@ -671,11 +683,7 @@ static void move_all(struct balloon *b)
 /* Before anything is reclaimed, and before the pass ends short: once. */
 static void drain_lists(struct balloon_pass *p)
 {
-	struct balloon_node *bn;
-	int nid;
-
-	for_each_balloon_node(bn, nid)
-		balloon_drain_node(nid);
+	drain_nodes();
 	p->drained = true;
 	nodes_clear(p->no_page);
 }

@@ -170,8 +170,8 @@ static bool refill_has_credit(struct balloon *b)
 	return balloon_kept() > (long)balloon_goal(b);
 }
 
-/* The host has answered an allocation. */
-static void refill_note(struct balloon *b, struct balloon_zone *bz, bool refused)
+/* The host has answered an allocation. What it gives a part of, it may give more of. */
+static void refill_note(struct balloon_zone *bz, bool refused)
 {
 	if (refused)
 		balloon_note_refusal(bz);
@@ -206,7 +206,7 @@ static unsigned long refill_nowait(struct refill *r)
 		unsigned int done = balloon_host_deflate_nowait(b, ext, nr);
 
 		balloon_settle(b, ext, nr, done);
-		refill_note(b, r->bz, done < nr);
+		refill_note(r->bz, !done);
 		got = (unsigned long)done << SUPERFRAME_ORDER;
 		r->failed |= !got;
 	}
@@ -256,7 +256,7 @@ static unsigned long job_ask_back(struct refill_job *j, unsigned int order,
 	b->brief = false;
 	if (nr) {
 		*asked = true;
-		refill_note(b, j->bz, got < (unsigned long)nr << order);
+		refill_note(j->bz, !got);
 	}
 	return got;
 }

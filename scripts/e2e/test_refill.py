@@ -204,6 +204,31 @@ class OutOfMemory(RefillTest):
                 self.assert_consistent(guest)
                 self.settle(guest, 0)
 
+    def test_forced(self):
+        """SysRq-f: a process is killed, and the balloon shrinks, for a while."""
+        guest = self.boot(nodes=[512] * 2, balloon={'deflate-on-oom': True, **REPORTING})
+        self.settle(guest, 512 * MIB)
+        guest.sh('(echo 1000 > /proc/self/oom_score_adj; exec sleep 1000) & echo $! > /tmp/victim')
+        guest.write('/proc/sysrq-trigger', 'f')
+        self.wait('the balloon to shrink', lambda: guest.actual() < 512 * MIB)
+        self.assertGreaterEqual(guest.actual(), 510 * MIB)
+        self.wait('somebody to be killed', lambda: self.vmstat(guest, 'oom_kill') == 1)
+        self.assertNotEqual(guest.status('kill -0 $(cat /tmp/victim)')[0], 0)
+        # There is memory in plenty: it is not for long.
+        self.wait('the balloon to grow', lambda: guest.actual() == 512 * MIB)
+        self.assert_consistent(guest)
+
+    def test_named_in_the_report(self):
+        """Who reads why somebody was killed sees where the memory is."""
+        guest = self.boot(nodes=[512] * 2)
+        self.settle(guest, 512 * MIB)
+        held = self.node_files(guest, 'nr_pages')
+        wanted = self.meminfo(guest, 'MemAvailable') // MIB + 128
+        self.assertNotEqual(self.greedy(guest, wanted)[0], 0)
+        report = guest.sh('dmesg')
+        for node, count in enumerate(held):
+            self.assertRegex(report, rf'Node {node} active_anon:.* Balloon:{count * 4}kB')
+
     def test_not_offered(self):
         guest = self.boot(nodes=[512] * 2)
         guest.write(f'{CORE}/refill', 'oom')

@@ -229,7 +229,7 @@ static long host_deflate(struct balloon *b, const struct balloon_extent *ext, un
 	n = host_decides(ext[0].order, nr, false, &said);
 	host_has(ext, n, false);
 	world.kept += (unsigned long)(nr - n) << ext[0].order;
-	note_answer(until, b->brief, b->brief ? n < nr : !n);
+	note_answer(until, b->brief, !n);
 	return said;
 }
 
@@ -251,7 +251,7 @@ static long host_deflate_nowait(struct balloon *b, const struct balloon_extent *
 		for (j = 0; j < 1UL << ext[i].order; j++)
 			frame[ext[i].pfn + j].notice = true;
 	world.notices |= n > 0;
-	note_answer(until, true, n < nr);
+	note_answer(until, true, !n);
 	return said;
 }
 

@@ -180,7 +180,7 @@ TEST_F_TIMEOUT(refill_once, short_answers, LONG)
 	EXPECT_STREQ("", broken());
 }
 
-/* Errors: what they were for goes elsewhere, and the next one is asked for anew. */
+/* Errors: what they were for goes elsewhere, and after a while it is asked anew. */
 TEST_F_TIMEOUT(refill, errors, LONG)
 {
 	struct account before, after;
@@ -189,16 +189,20 @@ TEST_F_TIMEOUT(refill, errors, LONG)
 	pages = squeeze(here(), -1);
 	ASSERT_LT(0, pages);
 	ASSERT_EQ(0, give_credit(pages, CREDIT));
-	ASSERT_EQ(0, sim_set("fail", 6));
+	ASSERT_EQ(0, sim_set("fail", 3));
 	ASSERT_EQ(0, numa_run_on_node(here()));
 	take_account(&before);
 	local = want_on(here(), MADV_NOHUGEPAGE);
 	take_account(&after);
 	TH_LOG("%ld of %ld pages local, %ld failed", local, WANT / PAGE,
 	       after.fails - before.fails);
-	EXPECT_EQ(0, sim_get("fail"));
 	EXPECT_LT(before.fails, after.fails);
-	/* A page for each of the errors is within what is allowed anyway. */
+	/* They are over 0.7 s after the first one, on whichever machine. */
+	usleep(1000000);
+	local = want_on(here(), MADV_NOHUGEPAGE);
+	take_account(&after);
+	TH_LOG("then %ld of %ld pages local", local, WANT / PAGE);
+	EXPECT_EQ(0, sim_get("fail"));
 	EXPECT_TRUE(mostly(local, WANT / PAGE, PLACED));
 	expect_refills(_metadata, &before, &after);
 	EXPECT_LE(pages - CREDIT, sim_get("least_held"));
