@@ -9,6 +9,7 @@
 #include <linux/memory.h>
 #include <linux/mutex.h>
 #include <linux/topology.h>
+#include <linux/workqueue.h>
 
 #include "internal.h"
 
@@ -31,14 +32,32 @@ static int balloon_update_nodes(void)
 	return err;
 }
 
+/* What could not be prepared for want of memory is so when there is some. */
+static struct delayed_work nodes_retry;
+
+/* For a change of nodes. */
+static void balloon_follow_nodes(void)
+{
+	if (!balloon_update_nodes())
+		return;
+	pr_warn_ratelimited("no memory to follow a change of nodes: tried again\n");
+	schedule_delayed_work(&nodes_retry, HZ);
+}
+
+static void balloon_nodes_retry(struct work_struct *work)
+{
+	balloon_follow_nodes();
+	/* What lies on a node that was not known yet can be planned for. */
+	balloon_replan();
+}
+
 /* A node without memory comes with its first CPU. No CPU is kept off for our sake. */
 static int balloon_cpu_online(unsigned int cpu)
 {
 	int nid = cpu_to_node(cpu);
 
 	if (!READ_ONCE(balloon_nodes[nid])) {
-		if (balloon_update_nodes())
-			pr_warn("no memory to follow a change of nodes\n");
+		balloon_follow_nodes();
 		return 0;
 	}
 	/* It may have been here before, and its folder gone with its device. */
@@ -67,8 +86,8 @@ static int balloon_memory_callback(struct notifier_block *nb, unsigned long acti
 	}
 
 	/* Only the first memory of a node, and its last, change the rings. */
-	if (nid != NUMA_NO_NODE && balloon_update_nodes())
-		pr_warn("no memory to follow a change of nodes\n");
+	if (nid != NUMA_NO_NODE)
+		balloon_follow_nodes();
 	/* What was wanted on behalf of a node ends with it. */
 	if (nid != NUMA_NO_NODE && action == MEM_OFFLINE && balloon_nodes[nid])
 		WRITE_ONCE(balloon_nodes[nid]->target, BALLOON_TARGET_AUTO);
@@ -78,8 +97,10 @@ static int balloon_memory_callback(struct notifier_block *nb, unsigned long acti
 
 static int __init balloon_nodes_init(void)
 {
-	int err = balloon_update_nodes();
+	int err;
 
+	INIT_DELAYED_WORK(&nodes_retry, balloon_nodes_retry);
+	err = balloon_update_nodes();
 	if (err)
 		return err;
 	hotplug_memory_notifier(balloon_memory_callback, DEFAULT_CALLBACK_PRI);

@@ -476,6 +476,12 @@ static DECLARE_WORK(refill_work, refill_work_fn);
  * The end of the work's part.
  */
 
+static bool refill_answered(struct balloon_ask *ask, unsigned int ticket)
+{
+	/* Pairs with the release of refill_answer(). */
+	return (int)(smp_load_acquire(&ask->answered) - ticket) >= 0;
+}
+
 /*
  * Ask for what the zone lacks, and wait for the answer: @patience ticks, or until a fatal
  * signal if @killable. Says in *@answered whether there was one. Returns base pages that
@@ -504,11 +510,10 @@ static unsigned long refill_ask(struct refill *r, unsigned int flags, unsigned l
 
 	psi_memstall_enter(&pflags);
 	if (killable)
-		left = wait_event_killable_timeout(ask->wait,
-				(int)(smp_load_acquire(&ask->answered) - ticket) >= 0, patience);
+		left = wait_event_killable_timeout(ask->wait, refill_answered(ask, ticket),
+						   patience);
 	else
-		left = wait_event_timeout(ask->wait,
-				(int)(smp_load_acquire(&ask->answered) - ticket) >= 0, patience);
+		left = wait_event_timeout(ask->wait, refill_answered(ask, ticket), patience);
 	psi_memstall_leave(&pflags);
 	*answered = left > 0;
 	if (!*answered) {

@@ -60,7 +60,9 @@ static enum balloon_state why_short(struct balloon *b)
 		return BALLOON_WAIT_HOST;
 	if (p->booting)
 		return BALLOON_WAIT_HELD;
-	return p->pressed || balloon_oom_rest(b) ? BALLOON_WAIT_PRESSURE : BALLOON_WAIT_GUEST_MEMORY;
+	if (p->pressed || balloon_oom_rest(b))
+		return BALLOON_WAIT_PRESSURE;
+	return BALLOON_WAIT_GUEST_MEMORY;
 }
 
 /* Who wonders where the memory is finds it in the log: once, and when it is over. */

@@ -102,7 +102,9 @@ void spin_lock_at(spinlock_t *lock, const char *file, int line)
 		fail("%s:%d takes %s under an xa_lock", file, line, lock->name);
 	if (lock->xa)
 		context.xa = lock;
-	else if (!context.irq_off && !lock->alone && context.check_irq && !strstr(lock->name, "ask."))
+	else if (!context.irq_off && !lock->alone && context.check_irq &&
+		 /* One of tasks only. */
+		 !strstr(lock->name, "ask."))
 		fail("%s:%d takes %s with interrupts on", file, line, lock->name);
 	lock->owner = current;
 	context.alone = lock->alone;
@@ -493,7 +495,7 @@ bool queue_work(struct workqueue_struct *queue, struct work_struct *work)
 	return true;
 }
 
-bool run_queued_work(void)
+static bool run_queued_work(void)
 {
 	struct work_struct *work = queued_work;
 	struct task_struct *was;
@@ -508,6 +510,14 @@ bool run_queued_work(void)
 	work->running = false;
 	context_leave(&saved, was);
 	return true;
+}
+
+long wait_a_moment(const char *file, int line)
+{
+	if (run_queued_work())
+		return 0;
+	sleep_jiffies(1, file, line);
+	return 1;
 }
 
 bool queue_delayed_work(struct workqueue_struct *queue, struct delayed_work *dw,

@@ -654,8 +654,8 @@ extern struct workqueue_struct *system_freezable_wq, *system_wq, *system_unbound
 void init_delayed_work(struct delayed_work *dw, work_func_t fn);
 #define DECLARE_WORK(n, fn)	struct work_struct n = { .func = fn }
 bool queue_work(struct workqueue_struct *wq, struct work_struct *work);
-/* Whether some work that is not delayed could be done, which it was. */
-bool run_queued_work(void);
+/* Has work that is not delayed done, or sleeps a tick, which it returns. */
+long wait_a_moment(const char *file, int line);
 bool mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *dw, unsigned long delay);
 bool queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *dw, unsigned long delay);
 bool cancel_delayed_work_sync(struct delayed_work *dw);
@@ -678,7 +678,7 @@ typedef struct { int x; } wait_queue_head_t;
 #define wait_event_timeout(w, c, t) \
 	({ long t_ = (t); might_sleep(); \
 	   while (!(c) && t_ > 0) \
-		   if (!run_queued_work()) { sleep_jiffies(1, __FILE__, __LINE__); t_--; } \
+		t_ -= wait_a_moment(__FILE__, __LINE__); \
 	   (c) ? max(t_, 1L) : 0; })
 #define wait_event_killable_timeout(w, c, t)	wait_event_timeout(w, c, t)
 #define psi_memstall_enter(f)	((void)(*(f) = 0))
