@@ -204,6 +204,8 @@ void balloon_oom_over(struct balloon *b, bool forget)
 	spin_lock_irqsave(&goal_lock, flags);
 	/* It may have happened again. */
 	if (b->oom_at && !balloon_oom_rest(b)) {
+		/* Nor is there anything to wait for where the host wants no more. */
+		forget |= !b->oom_deflated;
 		WRITE_ONCE(b->oom_at, forget ? 0 : jiffies | 1);
 		if (forget)
 			WRITE_ONCE(b->oom_deflated, 0);

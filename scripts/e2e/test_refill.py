@@ -154,24 +154,29 @@ class Exchange(RefillTest):
         guest = self.boot(nodes=[1024] * 4, flavour='release')
         guest.write(f'{CORE}/refill', 'exchange')
         everything = self.half_of_each(guest)
-        samples, done = [], threading.Event()
+        samples, done, shares = [], threading.Event(), []
 
         def sample():
             while not done.wait(0.05):
                 samples.append(guest.actual())
 
-        for node in (0, 3):
+        for node, threads in (0, 1), (3, 32):
             watcher = threading.Thread(target=sample)
             done.clear()
             watcher.start()
             try:
-                local, got = self.locality(guest, node, 800, '--no-thp')
+                local, got = self.locality(guest, node, 800, '--no-thp', '--threads',
+                                           str(threads))
             finally:
                 done.set()
                 watcher.join()
             self.assertGreaterEqual(local, 0.95, got)
+            shares.append(local)
             self.assert_holds(guest, everything)
             self.assertGreater(self.stat(guest, 'exchange')[node], 0)
+        print(f'local: {shares[0]:.4f} of one thread\'s pages, {shares[1]:.4f} of 32 threads\'',
+              flush=True)
+        self.assertGreaterEqual(shares[1], shares[0] - 0.01)
         self.assertGreater(len(samples), 10)
         self.assertTrue(all(everything <= s <= everything + SUPERFRAME for s in samples), samples)
         # The host holds what it did: what is not ballooned is at most all the rest.

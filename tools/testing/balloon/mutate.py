@@ -31,7 +31,7 @@ MUTANTS = (
     ('block', '\tblock->nr++;\n\tblock->away--;', '\tblock->nr++;',
      'a page that returns still counts as away'),
     ('block', '\tblock->bz->partial_away += n;', '\t;', 'dequeued pages are not counted'),
-    ('superframe', '\tset_page_private(head, 0);', '\t;',
+    ('superframe', '\tset_page_private(head, BALLOON_SUPERFRAME_AWAY);\n', '',
      'a superframe that left its queue looks as if it were there'),
     ('host', 'return done < 0 ? 0 : nr;', 'return done;', 'a lying host is believed'),
     ('host', '\tballoon_unreserve(reserved - got);', '\t;', 'what did not leave stays reserved'),
@@ -45,6 +45,10 @@ MUTANTS = (
     ('host', '(!delayed_work_pending(&b->work) || time_before(due, b->due))', '1',
      'a retry puts a new target off'),
     ('host', '\tWRITE_ONCE(talker, current);', '\t;', 'a backend that allocates waits for itself'),
+    ('refill', '\t\tballoon_note_refusal(bz);', '\t\t;',
+     'a host that refuses is asked by every allocation'),
+    ('migrate', '\tif (other)\n\t\tballoon_put_superframe(other);', '',
+     'what was to take a superframe\'s place is nobody\'s'),
     ('lost', '\tballoon_account_lost(b, bz, page, pages);', '\t;', 'what is lost still counts'),
 )
 
