@@ -988,8 +988,9 @@ void balloon_host_detach(struct balloon *b)
 	mutex_lock(&balloon_mutex);
 	mutex_lock(&balloon_host_lock);
 	WRITE_ONCE(balloon, NULL);
-	lost = balloon_write_off(b);
 	mutex_unlock(&balloon_host_lock);
+	/* Who migrates one of its pages may be waiting for that lock, and then puts it back. */
+	lost = balloon_write_off(b);
 	mutex_unlock(&balloon_mutex);
 	if (lost)
 		pr_warn("%s: host kept %lu pages, they are lost\n", b->name, lost);

@@ -9,8 +9,11 @@
  *   balloon_host_lock (mutex)	one host conversation at a time. Never taken in the page
  *				allocator, which has a work do so; try-locked in
  *				migration, unless somebody must have the range.
- *   page lock			of a base page that is put on or taken off a map.
- *				Under balloon_zone->lock only try-locked.
+ *   page lock			of a base page that is lent or lost, or made part of a
+ *				superframe: there, under balloon_zone->lock, only
+ *				try-locked. Who migrates a page for somebody who must
+ *				have its range holds that page's while it waits for
+ *				balloon_host_lock: it is on no list, nobody else wants it.
  *   balloon_zone->lock		queues, blocks and counters of one zone, irq-safe.
  *				Nothing is allocated and no host is called
  *				under it.
@@ -178,7 +181,7 @@ struct balloon_ask_zone {
 
 /**
  * struct balloon_ask - what allocations of a node wait for
- * @lock: protects all but the last three
+ * @lock: protects @zones, @givers and @tickets; the others are read and written without
  * @zones: what is asked, and not answered yet
  * @givers: nodes whose memory may be given for it
  * @tickets: how often something was asked
@@ -188,7 +191,7 @@ struct balloon_ask_zone {
  * @mode: what the last answer came to
  */
 struct balloon_ask {
-	spinlock_t lock;	/* what is asked */
+	spinlock_t lock;	/* what is asked, up to the tickets */
 	struct balloon_ask_zone zones[MAX_NR_ZONES];
 	nodemask_t givers;
 	unsigned int tickets;

@@ -33,8 +33,8 @@ static bool extent_away(struct page *page)
 }
 
 /*
- * The page is locked by who is to isolate it: nobody waits for that lock whom this waits
- * for.
+ * With the page locked, by who is to isolate it. Who has it on its way takes no page's lock
+ * but to lend it, which then waits for as long as this does at most.
  */
 static void await_host(struct page *page)
 {
@@ -171,8 +171,8 @@ static bool migrate_give_back(struct balloon *b, struct page *src)
 /*
  * The page that is to take @src's place, offline and with a place in its block: @dst if
  * its block holds more of the balloon than @src's, else a hole of a block that does;
- * where somebody @must have the range, any hole, or @dst. A hole is locked, and has a
- * reference. An error is returned as such.
+ * where somebody @must have the range, any hole, or @dst. A hole has a reference. An error
+ * is returned as such.
  */
 static struct page *migrate_pick_dst(struct page *dst, struct page *src, bool must)
 {
@@ -184,10 +184,8 @@ static struct page *migrate_pick_dst(struct page *dst, struct page *src, bool mu
 		if (!hole && !must)
 			return ERR_PTR(-EBUSY);
 	}
-	if (hole) {
-		lock_page(hole);
+	if (hole)
 		return hole;
-	}
 
 	err = balloon_block_reserve(dst, GFP_NOWAIT | __GFP_NOWARN);
 	if (err)
@@ -200,7 +198,7 @@ static struct page *migrate_pick_dst(struct page *dst, struct page *src, bool mu
 	return dst;
 }
 
-/* Exchange @dst for @src, both locked, with balloon_host_lock held. */
+/* Exchange @dst for @src, which is locked, with balloon_host_lock held. */
 static int migrate_exchange(struct balloon *b, struct page *dst, struct page *src, bool isolated)
 {
 	struct balloon_extent out = { page_to_pfn(src), 0 }, in = { page_to_pfn(dst), 0 };
@@ -290,17 +288,15 @@ static int migrate_page(struct balloon *b, struct page *dst, struct page *src, b
 	if (IS_ERR(page))
 		return PTR_ERR(page);
 	err = migrate_exchange(b, page, src, must);
-	if (page != dst) {
-		unlock_page(page);
+	if (page != dst)
 		put_page(page);
-	}
 	return err;
 }
 
 /*
- * Who must have the range waits for its turn to talk to the host, with a page locked that
- * is on no list of the balloon: nobody else waits for that. Who compacts memory does not,
- * it may be the worker that has it compacted.
+ * Who must have the range waits for its turn to talk to the host. The page that it has
+ * locked is isolated, on no list of the balloon: who has the host's lock can't come upon
+ * it. Who compacts memory does not wait, it may be the worker that has it compacted.
  */
 static bool migrate_lock_host(bool must)
 {

@@ -399,6 +399,7 @@ static unsigned long job_beyond(struct refill_job *j)
 	j->mode = BALLOON_REFILL_OOM;
 	balloon_reserve(pages);
 	got = job_ask_back(j, SUPERFRAME_ORDER, pages, &asked);
+	/* In smaller pieces, too: somebody is killed otherwise. */
 	if (!got && (j->ask.flags & ASK_PAGES)) {
 		pages = min(j->ask.pages, REFILL_PAGES);
 		balloon_reserve(pages);

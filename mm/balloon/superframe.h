@@ -16,11 +16,17 @@
 #define BALLOON_SUPERFRAME_MARK	0x6e6f6f6cUL
 #define BALLOON_SUPERFRAME_AWAY	(BALLOON_SUPERFRAME_MARK + 1)
 
-/* The BALLOON_SUPERFRAME_PAGES - 1 pages behind it are not worth a look. */
+/* In its queue, or on its way. */
 static inline bool balloon_is_superframe(struct page *page)
 {
-	return IS_ENABLED(CONFIG_BALLOON_NUMA) && PageOffline(page) &&
-	       (page_private(page) & ~1UL) == BALLOON_SUPERFRAME_MARK;
+	return PageOffline(page) && (page_private(page) & ~1UL) == BALLOON_SUPERFRAME_MARK;
+}
+
+/* For compaction: how many pages behind this one are not worth a look. */
+static inline unsigned long balloon_pages_behind(struct page *page)
+{
+	return IS_ENABLED(CONFIG_BALLOON_NUMA) && balloon_is_superframe(page) ?
+	       BALLOON_SUPERFRAME_PAGES - 1 : 0;
 }
 
 /* In its queue: as long as the zone's balloon_zone->lock is held. */

@@ -26,8 +26,8 @@ class Hotplug(GuestTest):
 
 
 class Blocks(Hotplug):
-    def test_every_block_of_a_node(self):
-        node, size = 1, 768
+    def boot_with_blocks(self, node, size):
+        """The guest, and the blocks of its second node that can go."""
         # Where the kernel has its own data, a block can't go, balloon or not.
         guest = self.boot(nodes=[512, size], cpus=2, append=f'{QUIET} kernelcore=512M')
         names = guest.sh(f'cd {NODES}/node{node} && grep -l Movable memory*/valid_zones | '
@@ -36,7 +36,11 @@ class Blocks(Hotplug):
         for block in blocks:
             self.assertEqual(self.switch(guest, block, 'online_movable'), '', block)
         self.assertGreaterEqual(len(blocks), 3, names)
+        return guest, blocks
 
+    def test_every_block_of_a_node(self):
+        node, size = 1, 768
+        guest, blocks = self.boot_with_blocks(node, size)
         memory = self.meminfo(guest, 'MemTotal')
         pattern = Pattern(guest, 96, f'--node {node}')
         half = size // 2 * MIB
@@ -68,13 +72,7 @@ class Blocks(Hotplug):
     def test_while_the_target_moves(self):
         """What is on its way to the host, or back, is no reason for a block to stay."""
         node, size = 1, 768
-        guest = self.boot(nodes=[512, size], cpus=2, append=f'{QUIET} kernelcore=512M')
-        names = guest.sh(f'cd {NODES}/node{node} && grep -l Movable memory*/valid_zones | '
-                         "sed 's,/.*,,'").split()
-        blocks = [b for b in names if not self.switch(guest, b, 'offline')]
-        for block in blocks:
-            self.assertEqual(self.switch(guest, block, 'online_movable'), '', block)
-        self.assertGreaterEqual(len(blocks), 3, names)
+        guest, blocks = self.boot_with_blocks(node, size)
         guest.write(f'{NODES}/node{node}/balloon/target', pages(size // 2 * MIB))
 
         # The guest does it by itself: nothing is asked of it through the agent meanwhile.

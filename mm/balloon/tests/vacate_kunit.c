@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/sizes.h>
+#include <linux/workqueue.h>
 
 #include "../../internal.h"
 #include "../superframe.h"
@@ -22,8 +23,11 @@ static unsigned long find_range(struct kunit *test)
 {
 	struct test_balloon *t = test->priv;
 	gfp_t gfp = GFP_KERNEL | __GFP_THISNODE | __GFP_NOWARN;
-	struct page *page = alloc_contig_pages(RANGE_PAGES, gfp, t->nid, NULL);
+	struct page *page;
 
+	if (!IS_ENABLED(CONFIG_BALLOON_COMPACTION))
+		kunit_skip(test, "no page of the balloon can be migrated");
+	page = alloc_contig_pages(RANGE_PAGES, gfp, t->nid, NULL);
 	if (!page)
 		kunit_skip(test, "no range of 128M can be had");
 	free_contig_range(page_to_pfn(page), RANGE_PAGES);
@@ -162,23 +166,41 @@ static void vacate_in_vain(struct kunit *test)
 	empty(test);
 }
 
-/* One that is on its way to the host is waited for. */
+/* A superframe on its way, and when it arrives. */
+struct traveller {
+	struct delayed_work work;
+	struct page *head;
+};
+
+static void arrive(struct work_struct *work)
+{
+	struct traveller *t = container_of(to_delayed_work(work), struct traveller, work);
+
+	balloon_requeue_superframe(t->head);
+}
+
+/* One that is on its way to the host, or back, is waited for. */
 static void vacate_away(struct kunit *test)
 {
 	struct test_balloon *t = test->priv;
 	unsigned long start = find_range(test);
-	struct page *head;
+	struct traveller away;
 
-	KUNIT_ASSERT_EQ(test, 0, alloc_range(start));
-	free_contig_range(start, RANGE_PAGES);
 	fill_range(test, start);
 	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
-	head = pfn_to_page(t->ext[0].pfn);
-	KUNIT_EXPECT_TRUE(test, balloon_is_superframe(head));
-	KUNIT_EXPECT_FALSE(test, balloon_superframe_is_queued(head));
-	KUNIT_EXPECT_FALSE(test, balloon_dequeue_superframe(head));
-	balloon_requeue_superframe(head);
-	KUNIT_EXPECT_TRUE(test, balloon_superframe_is_queued(head));
+	away.head = pfn_to_page(t->ext[0].pfn);
+	KUNIT_EXPECT_TRUE(test, balloon_is_superframe(away.head));
+	KUNIT_EXPECT_FALSE(test, balloon_dequeue_superframe(away.head));
+
+	INIT_DELAYED_WORK_ONSTACK(&away.work, arrive);
+	schedule_delayed_work(&away.work, HZ / 5);
+	KUNIT_EXPECT_EQ(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
+						    GFP_KERNEL));
+	/* It had come, or there would have been nothing to trade. */
+	KUNIT_EXPECT_FALSE(test, flush_delayed_work(&away.work));
+	destroy_delayed_work_on_stack(&away.work);
+	free_contig_range(start, RANGE_PAGES);
+	expect_pages(test, IN_RANGE, 0, 0);
 	empty(test);
 }
 
