@@ -82,8 +82,9 @@ style() {
 	return $status
 }
 
+# show_mem.c has one string over many lines, and a line of ours in it.
 patch_style() {
-	[ ${#patches[@]} = 0 ] || checkpatch '' "${patches[@]}"
+	[ ${#patches[@]} = 0 ] || checkpatch ,SPLIT_STRING "${patches[@]}"
 }
 
 kernel_doc() {
