@@ -5,7 +5,7 @@
  *
  * Pages are taken and put back as mm/page_reporting.c does it, beside the
  * allocator: nothing is zeroed, nothing waits on a per-cpu list and nobody is
- * told to reclaim.
+ * told to reclaim. What free lists look like is known to mm/page_alloc.c.
  *
  * __isolate_free_page() wants the zone to keep its min watermark beside the whole
  * free page that it takes off a list, though most of a large one goes back at once.
@@ -14,7 +14,6 @@
  */
 #include <linux/highmem.h>
 #include <linux/kasan.h>
-#include <linux/list.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/page-isolation.h>
@@ -25,14 +24,6 @@
 #include "../page_reporting.h"
 #include "internal.h"
 #include "superframe.h"
-
-/*
- * Free pages of these types may leave: superframes can't be migrated, so not CMA;
- * the others are reserves or being isolated.
- */
-static const int take_types[] = {
-	MIGRATE_MOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE,
-};
 
 /* What is done without letting others have the zone's lock: interrupts are off. */
 #define HOLD_SUPERFRAMES	16U
@@ -126,47 +117,24 @@ void balloon_drain_node(int nid)
 		balloon_drain_zone(&NODE_DATA(nid)->node_zones[z]);
 }
 
-/*
- * Put pages @from to @to, the last one not included, of what was a free page back to
- * the free lists: in as large pieces as can be, but each pageblock by its own type.
- * With zone->lock held.
- */
-static void put_range_locked(struct page *page, unsigned long from, unsigned long to)
-{
-	unsigned int order;
-
-	for (; from < to; from += 1UL << order) {
-		order = min_t(unsigned int, __fls(to - from), pageblock_order);
-		if (from)
-			order = min_t(unsigned int, order, __ffs(from));
-		__putback_isolated_page(page + from, order,
-					get_pageblock_migratetype(page + from));
-	}
-}
-
 /* Take up to @nr superframes off @zone's free lists, with zone->lock held. Small pages first. */
 static unsigned int take_superframes_locked(struct zone *zone, struct balloon_extent *ext,
 					    unsigned int nr)
 {
-	unsigned int order, t, n = 0;
+	unsigned int order, n = 0;
 	unsigned long i, pfn;
 	struct page *page;
 
 	nr = min_t(unsigned long, nr, balloon_zone_spare(zone) / SUPERFRAME_PAGES);
 	for (order = SUPERFRAME_ORDER; order <= MAX_PAGE_ORDER; order++) {
-		for (t = 0; t < ARRAY_SIZE(take_types); t++) {
-			struct list_head *list = &zone->free_area[order].free_list[take_types[t]];
-
-			while (n < nr) {
-				page = list_first_entry_or_null(list, struct page, buddy_list);
-				if (!page || !__isolate_free_page(page, order))
-					break;
-				pfn = page_to_pfn(page);
-				for (i = 0; i < 1UL << order && n < nr; i += SUPERFRAME_PAGES)
-					ext[n++] = (struct balloon_extent){ pfn + i,
-									    SUPERFRAME_ORDER };
-				put_range_locked(page, i, 1UL << order);
-			}
+		while (n < nr) {
+			page = isolate_free_block(zone, order, NULL);
+			if (!page)
+				break;
+			pfn = page_to_pfn(page);
+			for (i = 0; i < 1UL << order && n < nr; i += SUPERFRAME_PAGES)
+				ext[n++] = (struct balloon_extent){ pfn + i, SUPERFRAME_ORDER };
+			putback_isolated_range(page + i, (1UL << order) - i);
 		}
 	}
 	return n;
@@ -275,20 +243,6 @@ bool balloon_take_superframe_nowait(int nid, struct balloon_extent *ext)
 	return nr;
 }
 
-/* The free page that the one at @pfn is in, or NULL. With zone->lock held. */
-static struct page *free_page_around(unsigned long pfn)
-{
-	unsigned int order;
-
-	for (order = 0; order <= MAX_PAGE_ORDER; order++) {
-		struct page *head = pfn_to_page(ALIGN_DOWN(pfn, 1UL << order));
-
-		if (PageBuddy(head) && buddy_order(head) >= order)
-			return head;
-	}
-	return NULL;
-}
-
 /*
  * May @pages of the block at @pfn leave? What is isolated is not counted as free: it
  * is enough that the zone has its reserve without that.
@@ -298,41 +252,6 @@ static bool block_is_spare(struct zone *zone, unsigned long pfn, unsigned long p
 	if (is_migrate_isolate_page(pfn_to_page(pfn)))
 		pages = 1;
 	return balloon_zone_spare(zone) >= pages;
-}
-
-/* Take the block at @pfn if all of it is free, with zone->lock held. */
-static bool take_block_locked(struct zone *zone, unsigned long pfn)
-{
-	unsigned long i, step, start;
-	struct page *head;
-
-	if (!block_is_spare(zone, pfn, SUPERFRAME_PAGES))
-		return false;
-	/* Where pageblocks are smaller it may lie on the lists in pieces. */
-	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
-		head = free_page_around(pfn + i);
-		if (!head)
-			return false;
-		step = min(1UL << buddy_order(head), SUPERFRAME_PAGES);
-	}
-	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
-		unsigned int order;
-
-		head = free_page_around(pfn + i);
-		order = buddy_order(head);
-		step = min(1UL << order, SUPERFRAME_PAGES);
-		if (!__isolate_free_page(head, order)) {
-			put_range_locked(pfn_to_page(pfn), 0, i);
-			return false;
-		}
-		if (order <= SUPERFRAME_ORDER)
-			continue;
-		/* It has merged with neighbours that are free, too. */
-		start = pfn - page_to_pfn(head);
-		put_range_locked(head, 0, start);
-		put_range_locked(head, start + SUPERFRAME_PAGES, 1UL << order);
-	}
-	return true;
 }
 
 /**
@@ -352,7 +271,8 @@ bool balloon_take_superframe_at(struct zone *zone, unsigned long pfn, struct bal
 	bool taken;
 
 	spin_lock_irq(&zone->lock);
-	taken = take_block_locked(zone, pfn);
+	taken = block_is_spare(zone, pfn, SUPERFRAME_PAGES) &&
+		isolate_free_range(pfn, SUPERFRAME_ORDER);
 	spin_unlock_irq(&zone->lock);
 	if (taken)
 		*ext = (struct balloon_extent){ pfn, SUPERFRAME_ORDER };
@@ -429,7 +349,7 @@ void balloon_put_superframe(struct page *head)
 		init_superframe(head);
 
 	spin_lock_irqsave(&zone->lock, flags);
-	put_range_locked(head, 0, SUPERFRAME_PAGES);
+	putback_isolated_range(head, SUPERFRAME_PAGES);
 	/* The host has what is not touched; the rest is news to it. */
 	if (balloon_put_touches())
 		page_reporting_notify_free(SUPERFRAME_ORDER);
@@ -453,21 +373,19 @@ void balloon_put_page(struct page *page)
 }
 
 /*
- * Take a free page of @order apart: up to @nr of its base pages into @ext, the
- * others back to the free lists. With zone->lock held.
+ * Keep up to @nr base pages of an isolated free page of @order, put the others back to the
+ * free lists. With zone->lock held.
  */
 static unsigned int carve_locked(struct page *page, unsigned int order,
 				 struct balloon_extent *ext, unsigned int nr)
 {
 	unsigned long pfn = page_to_pfn(page), i;
 
-	if (!__isolate_free_page(page, order))
-		return 0;
 	for (i = 0; i < 1UL << order && i < nr; i++) {
 		set_page_refcounted(page + i);
 		ext[i] = (struct balloon_extent){ pfn + i, 0 };
 	}
-	put_range_locked(page, i, 1UL << order);
+	putback_isolated_range(page + i, (1UL << order) - i);
 	return i;
 }
 
@@ -493,7 +411,8 @@ static unsigned int take_block_holes(struct zone *zone, unsigned long index,
 		if (page && page_zone(page) == zone && PageBuddy(page) &&
 		    migratetype_is_mergeable(get_pageblock_migratetype(page))) {
 			order = buddy_order(page);
-			n += carve_locked(page, order, ext + n, nr - n);
+			if (__isolate_free_page(page, order))
+				n += carve_locked(page, order, ext + n, nr - n);
 		}
 		pfn += 1UL << order;
 	}
@@ -501,36 +420,25 @@ static unsigned int take_block_holes(struct zone *zone, unsigned long index,
 	return n;
 }
 
-/* Is some of @page's block in another zone? That one may have claimed it. */
-static bool block_straddles(struct page *page)
+/*
+ * Is all of @page's block in its zone? Where a block straddles, the other zone may have
+ * claimed it. There are two of those in a zone, or few more.
+ */
+static bool block_is_whole(struct page *page)
 {
 	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), SUPERFRAME_PAGES);
 	struct page *first = pfn_to_online_page(pfn);
 	struct page *last = pfn_to_online_page(pfn + SUPERFRAME_PAGES - 1);
 
-	return (first && page_zone(first) != page_zone(page)) ||
-	       (last && page_zone(last) != page_zone(page));
-}
-
-/*
- * The first page of a free list that is not in a block that straddles: there are two of
- * those in a zone, or few more. With zone->lock held.
- */
-static struct page *first_fragment(struct list_head *list)
-{
-	struct page *page;
-
-	list_for_each_entry(page, list, buddy_list)
-		if (!block_straddles(page))
-			return page;
-	return NULL;
+	return (!first || page_zone(first) == page_zone(page)) &&
+	       (!last || page_zone(last) == page_zone(page));
 }
 
 /* Up to @nr free pages anywhere in the zone, in as few blocks as can be. */
 static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext,
 				   unsigned int nr, zone_spare_fn spare)
 {
-	unsigned int t, fit, order, i, got, n = 0;
+	unsigned int fit, order, i, n = 0;
 	struct page *page;
 
 	spin_lock_irq(&zone->lock);
@@ -542,16 +450,11 @@ static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext
 	fit = nr ? min_t(unsigned int, order_base_2(nr), SUPERFRAME_ORDER) : 0;
 	for (i = 0; i <= MAX_PAGE_ORDER && n < nr; i++) {
 		order = i <= MAX_PAGE_ORDER - fit ? fit + i : MAX_PAGE_ORDER - i;
-		for (t = 0; t < ARRAY_SIZE(take_types) && n < nr; t++) {
-			struct list_head *list = &zone->free_area[order].free_list[take_types[t]];
-
-			while (n < nr) {
-				page = first_fragment(list);
-				got = page ? carve_locked(page, order, ext + n, nr - n) : 0;
-				if (!got)
-					break;
-				n += got;
-			}
+		while (n < nr) {
+			page = isolate_free_block(zone, order, block_is_whole);
+			if (!page)
+				break;
+			n += carve_locked(page, order, ext + n, nr - n);
 		}
 	}
 	spin_unlock_irq(&zone->lock);
@@ -759,7 +662,7 @@ unsigned int balloon_take_holes(struct page *src, struct balloon_extent *ext, un
 static unsigned int take_rest_locked(unsigned long pfn, struct balloon_extent *ext)
 {
 	unsigned long i, step;
-	unsigned int n = 0;
+	unsigned int order, n = 0;
 
 	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
 		struct page *page = pfn_to_page(pfn + i);
@@ -776,8 +679,10 @@ static unsigned int take_rest_locked(unsigned long pfn, struct balloon_extent *e
 		step = 1;
 		if (!PageBuddy(page))
 			continue;
-		step = 1UL << buddy_order(page);
-		n += carve_locked(page, buddy_order(page), ext + n, SUPERFRAME_PAGES - n);
+		order = buddy_order(page);
+		step = 1UL << order;
+		if (__isolate_free_page(page, order))
+			n += carve_locked(page, order, ext + n, SUPERFRAME_PAGES - n);
 	}
 	return n;
 }

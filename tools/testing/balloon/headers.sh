@@ -23,6 +23,15 @@ while read -r name; do
 		rm -f "$dir/made"
 	fi
 done
+# What the allocator itself does for the balloon, as it is: machine.c has all around it.
+sed -n '/^#ifdef CONFIG_BALLOON_CORE/,/^#endif/p' "$linux/mm/page_alloc.c" > "$dir/isolate.h.new"
+test -s "$dir/isolate.h.new"
+if cmp -s "$dir/isolate.h.new" "$dir/isolate.h"; then
+	rm "$dir/isolate.h.new"
+else
+	mv "$dir/isolate.h.new" "$dir/isolate.h"
+	rm -f "$dir/made"
+fi
 # The stamp: nothing is built anew because a file of the core was saved.
 [ ! -e "$dir/made" ] || exit 0
 : > "$dir/trace/define_trace.h"

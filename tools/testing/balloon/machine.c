@@ -252,6 +252,9 @@ void __putback_isolated_page(struct page *page, unsigned int order, int mt)
 	free_one(page, zone, order, true);
 }
 
+/* Of mm/page_alloc.c. */
+#include "isolate.h"
+
 /* Change a pageblock's type, and move its free pages to other lists. */
 void pageblock_set_type(unsigned long pfn, int mt)
 {

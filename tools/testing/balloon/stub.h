@@ -26,6 +26,7 @@
 #define CONFIG_NUMA			1
 #define CONFIG_SYSFS			1
 #define CONFIG_COMPACTION		1
+#define CONFIG_BALLOON_CORE		1
 #define CONFIG_BALLOON_NUMA		1
 #define CONFIG_BALLOON_COMPACTION	1
 #define CONFIG_MEMORY_HOTPLUG		1
@@ -1034,6 +1035,10 @@ struct alloc_context {
 		    ((mask) && !node_isset(zone_to_nid(z), *(mask)))) { } else
 int __isolate_free_page(struct page *page, unsigned int order);
 void __putback_isolated_page(struct page *page, unsigned int order, int mt);
+struct page *isolate_free_block(struct zone *zone, unsigned int order,
+				bool (*suits)(struct page *page));
+bool isolate_free_range(unsigned long pfn, unsigned int order);
+void putback_isolated_range(struct page *page, unsigned long nr);
 struct page *pageblock_pfn_to_page(unsigned long start, unsigned long end, struct zone *zone);
 
 #define node_present_pages(nid)	(NODE_DATA(nid)->node_present_pages)
