@@ -72,38 +72,38 @@ static void unstick_blocks(struct balloon_zone *bz)
 	}
 }
 
-/* Who has the lock of @blocks and may allocate under it. */
-static struct task_struct *block_reserver;
-
 /*
- * As xa_reserve(). The xarray allocates with its lock held before it does without,
- * and a refill for that would take a bz->lock, which nests the other way round:
- * the refill is told, see balloon_block_reserving().
+ * Who has the lock of @blocks and may allocate under it, with interrupts off: a refill for
+ * that would take a bz->lock, which nests the other way round, or is held already. It is
+ * told, see balloon_block_writing().
  */
+static struct task_struct *block_writer;
+
+/* As xa_reserve(). The xarray allocates with its lock held before it does without. */
 static int block_slot_reserve(unsigned long index, gfp_t gfp)
 {
 	XA_STATE(xas, &blocks, index);
 
 	do {
 		xas_lock_irq(&xas);
-		WRITE_ONCE(block_reserver, current);
+		WRITE_ONCE(block_writer, current);
 		if (!xas_load(&xas))
 			xas_store(&xas, XA_ZERO_ENTRY);
-		WRITE_ONCE(block_reserver, NULL);
+		WRITE_ONCE(block_writer, NULL);
 		xas_unlock_irq(&xas);
 	} while (xas_nomem(&xas, gfp));
 	return xas_error(&xas);
 }
 
 /**
- * balloon_block_reserving - does this task allocate with the blocks' lock held?
+ * balloon_block_writing - does this task allocate with the blocks' lock held?
  *
  * Context: any.
  * Return: whether it does: a refill would deadlock there.
  */
-bool balloon_block_reserving(void)
+bool balloon_block_writing(void)
 {
-	return READ_ONCE(block_reserver) == current;
+	return READ_ONCE(block_writer) == current;
 }
 
 /* Put a block where a slot was reserved: nothing is allocated under the lock. */
@@ -124,11 +124,16 @@ static bool block_insert(struct balloon_zone *bz, unsigned long index,
 	return reserved;
 }
 
+/* Where objects that are freed are tracked, to free them may allocate. */
 static void block_remove(struct balloon_block *block)
 {
 	list_del(&block->list);
-	xa_erase(&blocks, block->index);
+	xa_lock(&blocks);
+	WRITE_ONCE(block_writer, current);
+	__xa_erase(&blocks, block->index);
 	kfree_rcu(block, rcu);
+	WRITE_ONCE(block_writer, NULL);
+	xa_unlock(&blocks);
 }
 
 /* A page came to the map or left it, or no longer has a place in the block. */
@@ -208,11 +213,13 @@ void balloon_block_cancel(struct page *page)
 
 	spin_lock_irqsave(&bz->lock, flags);
 	block = block_find(bz, balloon_block_index(page));
-	if (!WARN_ON_ONCE(!block)) {
+	if (block) {
 		block->away--;
 		block_changed(block);
 	}
 	spin_unlock_irqrestore(&bz->lock, flags);
+	/* Consoles may allocate. */
+	WARN_ON_ONCE(!block);
 }
 
 /**
@@ -409,18 +416,21 @@ void balloon_page_disown(struct page *page)
 	debug_pagealloc_unmap_pages(page, 1);
 }
 
-/* @page takes its place on the map. Returns whether the block is full. @bz->lock held. */
-static bool block_set(struct balloon_zone *bz, struct page *page)
+/*
+ * @page takes its place on the map. Returns how many pages the block has then, 0 if there
+ * is no such block. @bz->lock held.
+ */
+static unsigned int block_set(struct balloon_zone *bz, struct page *page)
 {
 	struct balloon_block *block = block_find(bz, balloon_block_index(page));
 
-	if (WARN_ON_ONCE(!block))
-		return false;
+	if (!block)
+		return 0;
 	__set_bit(block_bit(page), block->map);
 	block->nr++;
 	block->away--;
 	block_move(block);
-	return block->nr == SUPERFRAME_PAGES;
+	return block->nr;
 }
 
 /**
@@ -435,17 +445,18 @@ bool balloon_page_arrives(struct balloon *b, struct page *page)
 {
 	struct balloon_zone *bz = balloon_page_bz(page);
 	unsigned long flags;
-	bool full;
+	unsigned int nr;
 
 	/* It may be one that was allocated to migrate to. */
 	balloon_page_set_movable(page);
 	spin_lock_irqsave(&bz->lock, flags);
-	full = block_set(bz, page);
+	nr = block_set(bz, page);
 	bz->nr_partial++;
 	balloon_account(b, bz, page, 1);
 	spin_unlock_irqrestore(&bz->lock, flags);
+	WARN_ON_ONCE(!nr);
 	count_vm_event(BALLOON_INFLATE);
-	return full;
+	return nr == SUPERFRAME_PAGES;
 }
 
 /**
@@ -459,13 +470,14 @@ bool balloon_page_putback(struct page *page)
 {
 	struct balloon_zone *bz = balloon_page_bz(page);
 	unsigned long flags;
-	bool full;
+	unsigned int nr;
 
 	spin_lock_irqsave(&bz->lock, flags);
-	full = block_set(bz, page);
+	nr = block_set(bz, page);
 	bz->partial_away--;
 	spin_unlock_irqrestore(&bz->lock, flags);
-	return full;
+	WARN_ON_ONCE(!nr);
+	return nr == SUPERFRAME_PAGES;
 }
 
 /* Take @block's pages, all of them or as many as are wanted. */
@@ -706,15 +718,16 @@ static bool fuller_exists(struct balloon_block *block)
 /**
  * balloon_page_isolate - compaction takes a page off its block's map
  * @page: a ballooned base page, locked
+ * @must: whether somebody must have this page, or the range that it is in
  *
  * It stays in the balloon, until balloon_page_putback() or balloon_page_leaves().
- * Pages of the fullest block stay where they are, unless somebody must have the
- * range: the others are to fill it.
+ * Pages of the fullest block stay where they are, unless somebody must have them:
+ * the others are to fill it.
  *
  * Context: any.
  * Return: false if it is being deflated, or is to stay.
  */
-bool balloon_page_isolate(struct page *page)
+bool balloon_page_isolate(struct page *page, bool must)
 {
 	struct balloon_zone *bz = balloon_page_bz(page);
 	struct balloon_block *block;
@@ -724,7 +737,7 @@ bool balloon_page_isolate(struct page *page)
 	spin_lock_irqsave(&bz->lock, flags);
 	block = block_find(bz, balloon_block_index(page));
 	found = block && test_bit(block_bit(page), block->map) &&
-		(is_migrate_isolate_page(page) || fuller_exists(block));
+		(must || fuller_exists(block));
 	if (found) {
 		__clear_bit(block_bit(page), block->map);
 		block->nr--;

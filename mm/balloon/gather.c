@@ -25,6 +25,18 @@ static bool may_gather(struct balloon *b, struct balloon_zone *bz)
 	return time_after(jiffies, READ_ONCE(bz->compacted) + HZ / 2) && !balloon_has_surplus(b);
 }
 
+/* Where it never rests for so long (huge pages always, proactive), it is looked for less often. */
+#define GATHER_PAUSE_MAX	(32 * HZ)
+
+static void gather_again(struct balloon *b, struct balloon_zone *bz)
+{
+	unsigned long pause = clamp(2 * bz->gather_pause, (unsigned long)HZ,
+				    (unsigned long)GATHER_PAUSE_MAX);
+
+	WRITE_ONCE(bz->gather_pause, pause);
+	balloon_kick_after(b, pause);
+}
+
 /*
  * One block's pages, as far as there are holes for them. Returns whether more may
  * be done: not after the host has kept some.
@@ -61,7 +73,7 @@ void balloon_gather_later(struct balloon *b, struct balloon_zone *bz)
 {
 	WRITE_ONCE(bz->compacted, jiffies);
 	WRITE_ONCE(bz->scattered, true);
-	balloon_kick_later(b);
+	balloon_kick_within(b, READ_ONCE(bz->gather_pause) ?: HZ);
 }
 
 /**
@@ -84,7 +96,12 @@ void balloon_gather(struct balloon *b)
 
 			if (!READ_ONCE(bz->scattered))
 				continue;
-			if (!may_gather(b, bz) || balloon_slice_over(b)) {
+			if (!may_gather(b, bz)) {
+				gather_again(b, bz);
+				continue;
+			}
+			WRITE_ONCE(bz->gather_pause, 0);
+			if (balloon_slice_over(b)) {
 				balloon_kick_later(b);
 				continue;
 			}

@@ -679,14 +679,13 @@ void balloon_kick(struct balloon *b)
 }
 
 /**
- * balloon_kick_later - have the worker look at things in a second
+ * balloon_kick_within - have the worker look at things in some time, if not sooner
  * @b: the balloon
- *
- * Where it waits for something already it does so then.
+ * @delay: in jiffies, if it waits for nothing yet
  *
  * Context: any.
  */
-void balloon_kick_later(struct balloon *b)
+void balloon_kick_within(struct balloon *b, unsigned long delay)
 {
 	unsigned long flags;
 
@@ -698,9 +697,22 @@ void balloon_kick_later(struct balloon *b)
 	if (delayed_work_pending(&b->work))
 		return;
 	spin_lock_irqsave(&kick_lock, flags);
-	if (!READ_ONCE(b->stopped) && queue_delayed_work(balloon_wq, &b->work, HZ))
-		b->due = jiffies + HZ;
+	if (!READ_ONCE(b->stopped) && queue_delayed_work(balloon_wq, &b->work, delay))
+		b->due = jiffies + delay;
 	spin_unlock_irqrestore(&kick_lock, flags);
+}
+
+/**
+ * balloon_kick_later - have the worker look at things in a second
+ * @b: the balloon
+ *
+ * Where it waits for something already it does so then.
+ *
+ * Context: any.
+ */
+void balloon_kick_later(struct balloon *b)
+{
+	balloon_kick_within(b, HZ);
 }
 
 /**

@@ -112,8 +112,9 @@ struct balloon_block {
  * @refused_pause: how long that pause is, in jiffies; 0: it has not refused
  * @refused_epoch: since when refusals count
  * @compacted: when, in jiffies, compaction last moved pages of partial blocks;
- *	not under @lock, nor is the next
+ *	not under @lock, nor are the next two
  * @scattered: whether it may have left some of them; see balloon_gather()
+ * @gather_pause: for how long, in jiffies, compaction is left to go on; 0: it rests
  */
 struct balloon_zone {
 	spinlock_t lock;	/* all of this, see above */
@@ -136,6 +137,7 @@ struct balloon_zone {
 	int refused_epoch;
 	unsigned long compacted;
 	bool scattered;
+	unsigned long gather_pause;
 };
 
 /* In the order of the lines of nodeN/balloon/stat. */
@@ -301,7 +303,7 @@ static inline unsigned long balloon_block_index(const struct page *page)
 	return page_to_pfn(page) >> SUPERFRAME_ORDER;
 }
 
-bool balloon_block_reserving(void);
+bool balloon_block_writing(void);
 int balloon_block_reserve(struct page *page, gfp_t gfp);
 void balloon_block_cancel(struct page *page);
 void balloon_block_fill(struct page *head);
@@ -320,7 +322,7 @@ bool balloon_page_away(struct page *page);
 bool balloon_page_arrives(struct balloon *b, struct page *page);
 void balloon_page_leaves(struct balloon *b, struct page *page);
 void balloon_free_page(struct balloon *b, struct page *page);
-bool balloon_page_isolate(struct page *page);
+bool balloon_page_isolate(struct page *page, bool must);
 bool balloon_page_putback(struct page *page);
 unsigned int balloon_dequeue_zone_pages(struct balloon_zone *bz,
 					struct balloon_extent *ext, unsigned int nr);
@@ -489,6 +491,7 @@ int balloon_host_attach(struct balloon *b, work_func_t worker);
 void balloon_host_detach(struct balloon *b);
 void balloon_kick(struct balloon *b);
 void balloon_kick_after(struct balloon *b, unsigned long delay);
+void balloon_kick_within(struct balloon *b, unsigned long delay);
 void balloon_kick_later(struct balloon *b);
 void balloon_kick_current_later(void);
 void balloon_plan_anew(struct balloon *b);

@@ -111,7 +111,7 @@ static bool isolate_superframe(struct page *head)
 		return false;
 	/* Who must have the range may yet fail to get it. */
 	balloon_kick_current_later();
-	return balloon_page_isolate(head);
+	return balloon_page_isolate(head, true);
 }
 
 static bool balloon_mops_isolate(struct page *page, isolate_mode_t mode)
@@ -120,8 +120,12 @@ static bool balloon_mops_isolate(struct page *page, isolate_mode_t mode)
 
 	if (must)
 		await_host(page);
+	/*
+	 * Beside the balloon's reference and that of whoever isolates, it has one of somebody
+	 * who came for this very page: to take it out of use before its memory fails.
+	 */
 	if (!balloon_is_superframe(page))
-		return balloon_page_isolate(page);
+		return balloon_page_isolate(page, must || page_ref_count(page) > 2);
 	return must && isolate_superframe(page);
 }
 

@@ -18,8 +18,9 @@
  *   ballooned page
  *	nothing: they are what the balloon needs to work at all
  *   __GFP_HIGH without __GFP_RECLAIM
- *	nothing: debugobjects' way to say that any lock may be held, the
- *	balloon's own too
+ *	nothing: debugobjects' way to say that any lock may be held, a work queue's
+ *	or a runqueue's too (newer kernels ask gfpflags_allow_spinning()); what the
+ *	balloon itself holds does not depend on that, see balloon_block_writing()
  *
  * Who waits does not talk to the host itself: it would have balloon_host_lock, with
  * whatever makes it slow (a quota of CPU time, a low priority), and everybody would wait
@@ -641,7 +642,7 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 	r.bz = &bn->zones[zone_idx(zone)];
 	if (!READ_ONCE(r.bz->nr_superframes) && (order || !READ_ONCE(r.bz->nr_partial)))
 		return false;
-	if (balloon_own_task() || balloon_block_reserving())
+	if (balloon_own_task() || balloon_block_writing())
 		return false;
 
 	if (trace_balloon_refill_enabled())

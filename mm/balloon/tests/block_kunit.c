@@ -429,7 +429,7 @@ static void block_order_busy(struct kunit *test)
 	/* It is movable until it is free, but not to be had now. */
 	KUNIT_EXPECT_TRUE(test, movable(head));
 	KUNIT_EXPECT_TRUE(test, balloon_page_away(head));
-	KUNIT_EXPECT_FALSE(test, balloon_page_isolate(head));
+	KUNIT_EXPECT_FALSE(test, balloon_page_isolate(head, true));
 	unlock_page(head);
 	put_page(head + 1);
 	balloon_requeue_page(&t->b, head);

@@ -80,8 +80,8 @@ static void isolate_putback(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, block);
 	vacate(test, head);
 	lock_page(head);
-	KUNIT_EXPECT_TRUE(test, balloon_page_isolate(head));
-	KUNIT_EXPECT_FALSE(test, balloon_page_isolate(head));
+	KUNIT_EXPECT_TRUE(test, balloon_page_isolate(head, true));
+	KUNIT_EXPECT_FALSE(test, balloon_page_isolate(head, true));
 	unlock_page(head);
 	vacated(head);
 	KUNIT_EXPECT_EQ(test, block->nr, 9);
@@ -226,7 +226,7 @@ static void migrate_fills(struct kunit *test)
 	get_page(src);
 	lock_page(src);
 	lock_page(dst);
-	KUNIT_EXPECT_TRUE(test, balloon_page_isolate(src));
+	KUNIT_EXPECT_TRUE(test, balloon_page_isolate(src, false));
 	err = balloon_numa_mops.migrate_page(dst, src, MIGRATE_SYNC);
 	unlock_page(dst);
 	unlock_page(src);
@@ -249,11 +249,18 @@ static void compact_fuller(struct kunit *test)
 	struct test_balloon *t = test->priv;
 	struct page *empty = fill_block(test, 5), *full = fill_block(test, 40);
 	long migrated = node_stat(t->nid, BALLOON_STAT_MIGRATE);
+	LIST_HEAD(isolated);
 	unsigned int i;
 
 	/* Its holes, where the buddy allocator has them. */
 	drain_all_pages(page_zone(full));
 	KUNIT_ASSERT_FALSE(test, isolate_movable_page(full, 0));
+	/* But who soft-offlines a page has a reference of his own, and gets it. */
+	get_page(full);
+	KUNIT_EXPECT_TRUE(test, isolate_movable_page(full, ISOLATE_UNEVICTABLE));
+	list_add(&full->lru, &isolated);
+	putback_movable_pages(&isolated);
+	put_page(full);
 	for (i = 0; i < 5; i++)
 		KUNIT_EXPECT_EQ(test, compact_to(test, empty + i, t->nid), 0);
 	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_STAT_MIGRATE), migrated + 5);
@@ -262,6 +269,29 @@ static void compact_fuller(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, find_block(full, NULL)->nr, 45);
 	KUNIT_EXPECT_FALSE(test, isolate_movable_page(full, 0));
 	free_pages_of(test, 45);
+}
+
+/* Where compaction never rests, the worker comes to gather ever less often. */
+static void gather_backs_off(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct balloon_zone *bz = &balloon_nodes[t->nid]->zones[ZONE_NORMAL];
+	unsigned int i;
+
+	bz->scattered = true;
+	for (i = 0; i < 8; i++) {
+		bz->compacted = jiffies;
+		balloon_gather(&t->b);
+		KUNIT_EXPECT_EQ(test, bz->gather_pause, HZ << min(i, 5U));
+		KUNIT_EXPECT_TRUE(test, bz->scattered);
+	}
+	bz->compacted = jiffies - HZ;
+	/* It would have started its slice. */
+	t->b.deadline = jiffies + 60 * HZ;
+	t->b.planned = atomic_read(&t->b.generation);
+	balloon_gather(&t->b);
+	KUNIT_EXPECT_EQ(test, bz->gather_pause, 0);
+	bz->scattered = false;
 }
 
 static struct kunit_case migrate_cases[] = {
@@ -273,6 +303,7 @@ static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(migrate_contended),
 	KUNIT_CASE(migrate_fills),
 	KUNIT_CASE(compact_fuller),
+	KUNIT_CASE(gather_backs_off),
 	{}
 };
 

@@ -22,6 +22,7 @@ struct context context;
 void (*preempt_hook)(const char *where);
 /* Says which allocations fail. */
 bool (*alloc_hook)(gfp_t gfp);
+void (*track_hook)(void);
 bool verbose;
 
 static char log_text[1 << 14];
@@ -279,8 +280,16 @@ bool rcu_read_lock_held(void)
 	return context.rcu;
 }
 
+/* Objects that are freed may be tracked (debugobjects), which allocates at times. */
+static void track_free(void)
+{
+	if (track_hook)
+		track_hook();
+}
+
 void call_free_rcu(void *p, struct rcu_head *head)
 {
+	track_free();
 	head->what = p;
 	head->next = to_free;
 	to_free = head;
@@ -415,18 +424,23 @@ bool xas_nomem(struct xa_state *xas, gfp_t gfp)
 	return true;
 }
 
-void *xa_erase(struct xarray *xa, unsigned long index)
+void *__xa_erase(struct xarray *xa, unsigned long index)
 {
 	struct xa_state xas = { .xa = xa, .index = index };
+
+	/* Its nodes are freed by RCU, too. */
+	track_free();
+	return xas_store(&xas, NULL);
+}
+
+void *xa_erase(struct xarray *xa, unsigned long index)
+{
 	unsigned long flags;
 	void *old;
 
 	spin_lock_irqsave(&xa->xa_lock, flags);
-	old = xas_store(&xas, NULL);
-	xa->xa_lock.owner = NULL;
-	context.xa = NULL;
-	context.spin--;
-	context.irq_off = flags;
+	old = __xa_erase(xa, index);
+	spin_unlock_irqrestore(&xa->xa_lock, flags);
 	return old;
 }
 

@@ -25,6 +25,7 @@ extern unsigned int mutexes_held;
 extern void (*preempt_hook)(const char *where);
 extern bool (*work_hook)(void);
 extern bool (*alloc_hook)(gfp_t gfp);
+extern void (*track_hook)(void);
 extern void (*fail_hook)(void);
 extern const char **failed_fmt;
 extern bool verbose;

@@ -593,6 +593,9 @@ struct xa_state {
 #define XA_STATE(n, a, i)		struct xa_state n = { .xa = (a), .index = (i) }
 void *xa_load(struct xarray *xa, unsigned long index);
 void *xa_erase(struct xarray *xa, unsigned long index);
+void *__xa_erase(struct xarray *xa, unsigned long index);
+#define xa_lock(x)		spin_lock(&(x)->xa_lock)
+#define xa_unlock(x)		spin_unlock(&(x)->xa_lock)
 void *xas_load(struct xa_state *xas);
 void *xas_store(struct xa_state *xas, void *entry);
 bool xas_nomem(struct xa_state *xas, gfp_t gfp);

@@ -192,6 +192,9 @@ static unsigned int asked_early;
 /* Before somebody is killed, a host is asked that has refused. */
 static bool last_resort;
 
+/* With a new target refusals are forgotten, somewhere in the middle of its being set. */
+static bool target_comes;
+
 static void ask_anew(void)
 {
 	memset(no_asking, 0, sizeof(no_asking));
@@ -204,7 +207,7 @@ static unsigned long *who_asks(const struct balloon_extent *ext, bool allocation
 	struct page *page = pfn_to_page(ext->pfn);
 	unsigned long *until = &no_asking[page->nid][zone_idx(page_zone(page))];
 
-	if (allocation && !last_resort && time_before(jiffies, *until) &&
+	if (allocation && !last_resort && !target_comes && time_before(jiffies, *until) &&
 	    ++asked_early > ASKED_EARLY_MAX)
 		fail("an allocation asks a host that has just refused, node %d", page->nid);
 	return until;
@@ -827,8 +830,18 @@ static void op_target(void)
 
 	if (!world.registered)
 		return;
+	target_comes = true;
 	balloon_set_target(B, pages);
+	target_comes = false;
 	goal_moves();
+}
+
+static void resume(void)
+{
+	target_comes = true;
+	balloon_resume(B);
+	target_comes = false;
+	ask_anew();
 }
 
 static void op_node_target(void)
@@ -1248,7 +1261,7 @@ static void do_unregister(void)
 
 	world.unregisters = true;
 	if (B->suspended && one_in(2))
-		balloon_resume(B);
+		resume();
 	while (world.nr_lent)
 		reclaim_lent(64);
 	for (pfn = 0; pfn < max_pfn_value; pfn++)
@@ -1295,7 +1308,7 @@ static void op_device(void)
 		fallthrough;
 	default:
 		if (B->suspended)
-			balloon_resume(B);
+			resume();
 	}
 }
 
@@ -1359,7 +1372,7 @@ static void op_quiet(void)
 		balloon_stand_back(world.back = false);
 	goal_moves();
 	if (B->suspended)
-		balloon_resume(B);
+		resume();
 	for (n = 0; n < 4000; n++) {
 		if (run_due_work())
 			continue;
@@ -1794,6 +1807,31 @@ static bool on_alloc(gfp_t gfp)
 	return world.alloc_fails && one_in(world.alloc_fails);
 }
 
+/*
+ * What is freed is tracked, and tracking allocates, whatever locks are held: also those
+ * that a refill takes, if it isn't told. Of a zone that lacks memory by all means.
+ */
+static void on_track(void)
+{
+	struct alloc_context ac = { .highest_zoneidx = ZONE_NORMAL };
+	unsigned long mark;
+	struct zone *zone;
+
+	if (world.nested || world.calm || !one_in(8) || !nr_node_ids || !balloon_nodes[0] ||
+	    !static_branch_unlikely(&balloon_refill_key))
+		return;
+	zone = &node_data[some_node()]->node_zones[ZONE_NORMAL];
+	if (!populated_zone(zone))
+		return;
+	world.nested = true;
+	mark = zone->_watermark[WMARK_HIGH];
+	zone->_watermark[WMARK_HIGH] = zone_page_state(zone, NR_FREE_PAGES) + 1;
+	balloon_refill(zone, 0, __GFP_HIGH | __GFP_KSWAPD_RECLAIM, ALLOC_KSWAPD | WMARK_HIGH,
+		       &ac);
+	zone->_watermark[WMARK_HIGH] = mark;
+	world.nested = false;
+}
+
 static const struct {
 	const char *name;
 	unsigned int weight;
@@ -1868,6 +1906,7 @@ void world_begin(u64 seed, bool large)
 	preempt_hook = on_preempt;
 	work_hook = host_is_idle;
 	alloc_hook = on_alloc;
+	track_hook = on_track;
 	for (init = __start_initcalls; init < __stop_initcalls; init++)
 		if ((*init)())
 			fail("an initcall fails");
