@@ -268,6 +268,9 @@ static int migrate_superframe(struct balloon *b, struct page *head)
 	/* The balloon owes the guest no more than before. */
 	balloon_free_superframe(b, head);
 	balloon_count_migrated(&take, &give);
+	/* It may have been there for a node's target, and comes home when there is room. */
+	if (page_to_nid(head) != page_to_nid(other))
+		balloon_kick_later(b);
 	return MIGRATEPAGE_SUCCESS;
 }
 
