@@ -528,6 +528,12 @@ static bool run_queued_work(void)
 
 long wait_a_moment(const char *file, int line)
 {
+	unsigned int i;
+
+	/* What is waited for is done by a work that needs this. */
+	for (i = 0; i < context.nr_mutexes; i++)
+		if (!strcmp(context.mutex[i]->name, "balloon_host_lock"))
+			fail("%s:%d waits for the host, whose lock it has", file, line);
 	if (run_queued_work())
 		return 0;
 	sleep_jiffies(1, file, line);

@@ -45,6 +45,8 @@ MUTANTS = (
     ('host', '(!delayed_work_pending(&b->work) || time_before(due, b->due))', '1',
      'a retry puts a new target off'),
     ('host', '\tWRITE_ONCE(talker, current);', '\t;', 'a backend that allocates waits for itself'),
+    ('block', '\tWRITE_ONCE(block_writer, current);\n\t__xa_erase', '\t__xa_erase',
+     'to free a block takes its lock again'),
     ('refill', '\t\tballoon_note_refusal(bz);', '\t\t;',
      'a host that refuses is asked by every allocation'),
     ('migrate', '\tif (other)\n\t\tballoon_put_superframe(other);', '',
