@@ -148,8 +148,9 @@ struct balloon {
 	/* private: why it rests or what it is at, and since when */
 	int state;
 	unsigned long state_since;
-	/* private: the worker, and when it runs next if that is pending */
+	/* private: the worker, when it runs next if that is pending, and whether only to gather */
 	unsigned long due;
+	bool due_idle;
 	struct delayed_work work;
 };
 

@@ -16,25 +16,26 @@
 #include "../internal.h"
 #include "internal.h"
 
-/*
- * Has compaction moved no page of the zone for half a second? A host that has kept
- * some of an exchange is to give that back first.
- */
-static bool may_gather(struct balloon *b, struct balloon_zone *bz)
+/* Has compaction moved no page of the zone for half a second? */
+static bool compaction_rests(struct balloon_zone *bz)
 {
-	return time_after(jiffies, READ_ONCE(bz->compacted) + HZ / 2) && !balloon_has_surplus(b);
+	return time_after(jiffies, READ_ONCE(bz->compacted) + HZ / 2);
 }
 
-/* Where it never rests for so long (huge pages always, proactive), it is looked for less often. */
-#define GATHER_PAUSE_MAX	(32 * HZ)
+/* Where compaction never rests (huge pages always, proactive), it is looked at less often. */
+#define GATHER_PAUSE_MAX	(8 * HZ)
 
 static void gather_again(struct balloon *b, struct balloon_zone *bz)
 {
-	unsigned long pause = clamp(2 * bz->gather_pause, (unsigned long)HZ,
-				    (unsigned long)GATHER_PAUSE_MAX);
+	unsigned long pause = bz->gather_pause, now = jiffies;
 
-	WRITE_ONCE(bz->gather_pause, pause);
-	balloon_kick_after(b, pause);
+	/* The worker may have come early, and for something else. */
+	if (!pause || !time_before(now, bz->gather_at)) {
+		pause = clamp(2 * pause, (unsigned long)HZ, (unsigned long)GATHER_PAUSE_MAX);
+		bz->gather_at = now + pause;
+		WRITE_ONCE(bz->gather_pause, pause);
+	}
+	balloon_kick_within(b, bz->gather_at - now, true);
 }
 
 /*
@@ -73,7 +74,7 @@ void balloon_gather_later(struct balloon *b, struct balloon_zone *bz)
 {
 	WRITE_ONCE(bz->compacted, jiffies);
 	WRITE_ONCE(bz->scattered, true);
-	balloon_kick_within(b, READ_ONCE(bz->gather_pause) ?: HZ);
+	balloon_kick_within(b, READ_ONCE(bz->gather_pause) ?: HZ, true);
 }
 
 /**
@@ -96,12 +97,13 @@ void balloon_gather(struct balloon *b)
 
 			if (!READ_ONCE(bz->scattered))
 				continue;
-			if (!may_gather(b, bz)) {
+			if (!compaction_rests(bz)) {
 				gather_again(b, bz);
 				continue;
 			}
 			WRITE_ONCE(bz->gather_pause, 0);
-			if (balloon_slice_over(b)) {
+			/* What a host has kept of an exchange it is to give back first. */
+			if (balloon_has_surplus(b) || balloon_slice_over(b)) {
 				balloon_kick_later(b);
 				continue;
 			}

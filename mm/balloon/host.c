@@ -647,6 +647,20 @@ void balloon_count_migrated(const struct balloon_extent *from, const struct ball
 	trace_balloon_migrate(pfn_to_nid(from->pfn), nid, from->pfn, to->pfn);
 }
 
+static void kick(struct balloon *b, unsigned long delay, bool idle)
+{
+	unsigned long due = jiffies + delay, flags;
+
+	spin_lock_irqsave(&kick_lock, flags);
+	if (!READ_ONCE(b->stopped) &&
+	    (!delayed_work_pending(&b->work) || time_before(due, b->due))) {
+		WRITE_ONCE(b->due, due);
+		WRITE_ONCE(b->due_idle, idle);
+		mod_delayed_work(balloon_wq, &b->work, delay);
+	}
+	spin_unlock_irqrestore(&kick_lock, flags);
+}
+
 /**
  * balloon_kick_after - let the worker look at the targets in some time
  * @b: the balloon
@@ -656,15 +670,7 @@ void balloon_count_migrated(const struct balloon_extent *from, const struct ball
  */
 void balloon_kick_after(struct balloon *b, unsigned long delay)
 {
-	unsigned long due = jiffies + delay, flags;
-
-	spin_lock_irqsave(&kick_lock, flags);
-	if (!READ_ONCE(b->stopped) &&
-	    (!delayed_work_pending(&b->work) || time_before(due, b->due))) {
-		b->due = due;
-		mod_delayed_work(balloon_wq, &b->work, delay);
-	}
-	spin_unlock_irqrestore(&kick_lock, flags);
+	kick(b, delay, false);
 }
 
 /**
@@ -679,27 +685,24 @@ void balloon_kick(struct balloon *b)
 }
 
 /**
- * balloon_kick_within - have the worker look at things in some time, if not sooner
+ * balloon_kick_within - have the worker look at things in some time, or when it does
  * @b: the balloon
- * @delay: in jiffies, if it waits for nothing yet
+ * @delay: in jiffies, if it waits for nothing yet, or only for what could wait
+ * @idle: whether this can wait, for what others have to do sooner
  *
  * Context: any.
  */
-void balloon_kick_within(struct balloon *b, unsigned long delay)
+void balloon_kick_within(struct balloon *b, unsigned long delay, bool idle)
 {
-	unsigned long flags;
-
 	/*
 	 * Refills come here, and they share no lock. Either the worker sees what the caller
 	 * has written, or it is not pending any more: as test_and_set_bit() has it.
 	 */
 	smp_mb();
-	if (delayed_work_pending(&b->work))
+	if (delayed_work_pending(&b->work) &&
+	    (!READ_ONCE(b->due_idle) || !time_before(jiffies + delay, READ_ONCE(b->due))))
 		return;
-	spin_lock_irqsave(&kick_lock, flags);
-	if (!READ_ONCE(b->stopped) && queue_delayed_work(balloon_wq, &b->work, delay))
-		b->due = jiffies + delay;
-	spin_unlock_irqrestore(&kick_lock, flags);
+	kick(b, delay, idle);
 }
 
 /**
@@ -712,7 +715,7 @@ void balloon_kick_within(struct balloon *b, unsigned long delay)
  */
 void balloon_kick_later(struct balloon *b)
 {
-	balloon_kick_within(b, HZ);
+	balloon_kick_within(b, HZ, false);
 }
 
 /**

@@ -112,9 +112,10 @@ struct balloon_block {
  * @refused_pause: how long that pause is, in jiffies; 0: it has not refused
  * @refused_epoch: since when refusals count
  * @compacted: when, in jiffies, compaction last moved pages of partial blocks;
- *	not under @lock, nor are the next two
+ *	not under @lock, nor are the next three
  * @scattered: whether it may have left some of them; see balloon_gather()
  * @gather_pause: for how long, in jiffies, compaction is left to go on; 0: it rests
+ * @gather_at: until when; the worker's
  */
 struct balloon_zone {
 	spinlock_t lock;	/* all of this, see above */
@@ -138,6 +139,7 @@ struct balloon_zone {
 	unsigned long compacted;
 	bool scattered;
 	unsigned long gather_pause;
+	unsigned long gather_at;
 };
 
 /* In the order of the lines of nodeN/balloon/stat. */
@@ -491,7 +493,7 @@ int balloon_host_attach(struct balloon *b, work_func_t worker);
 void balloon_host_detach(struct balloon *b);
 void balloon_kick(struct balloon *b);
 void balloon_kick_after(struct balloon *b, unsigned long delay);
-void balloon_kick_within(struct balloon *b, unsigned long delay);
+void balloon_kick_within(struct balloon *b, unsigned long delay, bool idle);
 void balloon_kick_later(struct balloon *b);
 void balloon_kick_current_later(void);
 void balloon_plan_anew(struct balloon *b);

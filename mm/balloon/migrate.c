@@ -114,19 +114,37 @@ static bool isolate_superframe(struct page *head)
 	return balloon_page_isolate(head, true);
 }
 
+/* In page_private() of a base page that is isolated: somebody must have this very page. */
+#define PAGE_WANTED	1UL
+
+static bool must_have(struct page *page)
+{
+	return is_migrate_isolate_page(page) || page_private(page) == PAGE_WANTED;
+}
+
+/*
+ * Who soft-offlines a page has a reference beside ours and that of isolating, which he
+ * drops before he migrates it. Compaction has one only, but for two that come at once.
+ */
+static bool soft_offlined(struct page *page, isolate_mode_t mode)
+{
+	return !(mode & ISOLATE_ASYNC_MIGRATE) && page_ref_count(page) > 2;
+}
+
 static bool balloon_mops_isolate(struct page *page, isolate_mode_t mode)
 {
-	bool must = is_migrate_isolate_page(page);
+	bool must = is_migrate_isolate_page(page), wanted;
 
 	if (must)
 		await_host(page);
-	/*
-	 * Beside the balloon's reference and that of whoever isolates, it has one of somebody
-	 * who came for this very page: to take it out of use before its memory fails.
-	 */
-	if (!balloon_is_superframe(page))
-		return balloon_page_isolate(page, must || page_ref_count(page) > 2);
-	return must && isolate_superframe(page);
+	if (balloon_is_superframe(page))
+		return must && isolate_superframe(page);
+	wanted = !must && soft_offlined(page, mode);
+	if (!balloon_page_isolate(page, must || wanted))
+		return false;
+	if (wanted)
+		set_page_private(page, PAGE_WANTED);
+	return true;
 }
 
 static void putback_superframe(struct page *head)
@@ -141,16 +159,20 @@ static void putback_superframe(struct page *head)
 
 static void balloon_mops_putback(struct page *page)
 {
-	if (balloon_is_superframe(page))
+	if (balloon_is_superframe(page)) {
 		putback_superframe(page);
+		return;
+	}
+	set_page_private(page, 0);
 	/* A full block can't be coalesced while one of its pages is locked. */
-	else if (balloon_page_putback(page))
+	if (balloon_page_putback(page))
 		balloon_kick_current_later();
 }
 
 /* @src is the guest's again. Locked, as is balloon_host_lock. */
 static void migrate_free_src(struct balloon *b, struct page *src)
 {
+	set_page_private(src, 0);
 	balloon_page_clear_movable(src);
 	balloon_page_leaves(b, src);
 	put_page(src);		/* the balloon's */
@@ -314,7 +336,7 @@ static bool migrate_lock_host(bool must)
 
 static int balloon_mops_migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 {
-	bool must = is_migrate_isolate_page(src);
+	bool must = must_have(src);
 	int err = -EBUSY;
 	struct balloon *b;
 

@@ -128,13 +128,13 @@ static unsigned int take_superframes_locked(struct zone *zone, struct balloon_ex
 	nr = min_t(unsigned long, nr, balloon_zone_spare(zone) / SUPERFRAME_PAGES);
 	for (order = SUPERFRAME_ORDER; order <= MAX_PAGE_ORDER; order++) {
 		while (n < nr) {
-			page = isolate_free_block(zone, order, NULL);
+			page = take_free_block(zone, order, NULL);
 			if (!page)
 				break;
 			pfn = page_to_pfn(page);
 			for (i = 0; i < 1UL << order && n < nr; i += SUPERFRAME_PAGES)
 				ext[n++] = (struct balloon_extent){ pfn + i, SUPERFRAME_ORDER };
-			putback_isolated_range(page + i, (1UL << order) - i);
+			put_free_range(page + i, (1UL << order) - i);
 		}
 	}
 	return n;
@@ -272,7 +272,7 @@ bool balloon_take_superframe_at(struct zone *zone, unsigned long pfn, struct bal
 
 	spin_lock_irq(&zone->lock);
 	taken = block_is_spare(zone, pfn, SUPERFRAME_PAGES) &&
-		isolate_free_range(pfn, SUPERFRAME_ORDER);
+		take_free_range(zone, pfn, SUPERFRAME_ORDER);
 	spin_unlock_irq(&zone->lock);
 	if (taken)
 		*ext = (struct balloon_extent){ pfn, SUPERFRAME_ORDER };
@@ -349,7 +349,7 @@ void balloon_put_superframe(struct page *head)
 		init_superframe(head);
 
 	spin_lock_irqsave(&zone->lock, flags);
-	putback_isolated_range(head, SUPERFRAME_PAGES);
+	put_free_range(head, SUPERFRAME_PAGES);
 	/* The host has what is not touched; the rest is news to it. */
 	if (balloon_put_touches())
 		page_reporting_notify_free(SUPERFRAME_ORDER);
@@ -385,7 +385,7 @@ static unsigned int carve_locked(struct page *page, unsigned int order,
 		set_page_refcounted(page + i);
 		ext[i] = (struct balloon_extent){ pfn + i, 0 };
 	}
-	putback_isolated_range(page + i, (1UL << order) - i);
+	put_free_range(page + i, (1UL << order) - i);
 	return i;
 }
 
@@ -451,7 +451,7 @@ static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext
 	for (i = 0; i <= MAX_PAGE_ORDER && n < nr; i++) {
 		order = i <= MAX_PAGE_ORDER - fit ? fit + i : MAX_PAGE_ORDER - i;
 		while (n < nr) {
-			page = isolate_free_block(zone, order, block_is_whole);
+			page = take_free_block(zone, order, block_is_whole);
 			if (!page)
 				break;
 			n += carve_locked(page, order, ext + n, nr - n);

@@ -249,18 +249,11 @@ static void compact_fuller(struct kunit *test)
 	struct test_balloon *t = test->priv;
 	struct page *empty = fill_block(test, 5), *full = fill_block(test, 40);
 	long migrated = node_stat(t->nid, BALLOON_STAT_MIGRATE);
-	LIST_HEAD(isolated);
 	unsigned int i;
 
 	/* Its holes, where the buddy allocator has them. */
 	drain_all_pages(page_zone(full));
 	KUNIT_ASSERT_FALSE(test, isolate_movable_page(full, 0));
-	/* But who soft-offlines a page has a reference of his own, and gets it. */
-	get_page(full);
-	KUNIT_EXPECT_TRUE(test, isolate_movable_page(full, ISOLATE_UNEVICTABLE));
-	list_add(&full->lru, &isolated);
-	putback_movable_pages(&isolated);
-	put_page(full);
 	for (i = 0; i < 5; i++)
 		KUNIT_EXPECT_EQ(test, compact_to(test, empty + i, t->nid), 0);
 	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_STAT_MIGRATE), migrated + 5);
@@ -269,6 +262,43 @@ static void compact_fuller(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, find_block(full, NULL)->nr, 45);
 	KUNIT_EXPECT_FALSE(test, isolate_movable_page(full, 0));
 	free_pages_of(test, 45);
+}
+
+/* Who soft-offlines a page has it moved, also one of the fullest block. */
+static void migrate_wanted(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head = fill_block(test, 10);
+	long migrated = node_stat(t->nid, BALLOON_STAT_MIGRATE);
+	struct migration_target_control mtc = {
+		.nid = t->nid,
+		.gfp_mask = GFP_HIGHUSER_MOVABLE | __GFP_THISNODE,
+	};
+	LIST_HEAD(list);
+
+	KUNIT_ASSERT_FALSE(test, isolate_movable_page(head, ISOLATE_UNEVICTABLE));
+	/* Looked at by two who compact for an allocation. */
+	get_page(head);
+	KUNIT_ASSERT_FALSE(test, isolate_movable_page(head, ISOLATE_ASYNC_MIGRATE |
+							    ISOLATE_UNEVICTABLE));
+	KUNIT_ASSERT_TRUE(test, isolate_movable_page(head, ISOLATE_UNEVICTABLE));
+	put_page(head);
+	list_add(&head->lru, &list);
+	putback_movable_pages(&list);
+	KUNIT_EXPECT_EQ(test, page_private(head), 0);
+	KUNIT_EXPECT_EQ(test, find_block(head, NULL)->nr, 10);
+
+	get_page(head);
+	KUNIT_ASSERT_TRUE(test, isolate_movable_page(head, ISOLATE_UNEVICTABLE));
+	put_page(head);
+	list_add(&head->lru, &list);
+	KUNIT_EXPECT_EQ(test, migrate_pages(&list, alloc_migration_target, NULL,
+					    (unsigned long)&mtc, MIGRATE_SYNC,
+					    MR_MEMORY_FAILURE, NULL), 0);
+	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_STAT_MIGRATE), migrated + 1);
+	KUNIT_EXPECT_FALSE(test, PageOffline(head));
+	expect_pages(test, 0, 10, 0);
+	free_pages_of(test, 10);
 }
 
 /* Where compaction never rests, the worker comes to gather ever less often. */
@@ -281,8 +311,13 @@ static void gather_backs_off(struct kunit *test)
 	bz->scattered = true;
 	for (i = 0; i < 8; i++) {
 		bz->compacted = jiffies;
+		bz->gather_at = jiffies;
 		balloon_gather(&t->b);
-		KUNIT_EXPECT_EQ(test, bz->gather_pause, HZ << min(i, 5U));
+		KUNIT_EXPECT_EQ(test, bz->gather_pause, HZ << min(i, 3U));
+		/* Who comes for something else, and early, is nobody who has waited. */
+		bz->compacted = jiffies;
+		balloon_gather(&t->b);
+		KUNIT_EXPECT_EQ(test, bz->gather_pause, HZ << min(i, 3U));
 		KUNIT_EXPECT_TRUE(test, bz->scattered);
 	}
 	bz->compacted = jiffies - HZ;
@@ -303,6 +338,7 @@ static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(migrate_contended),
 	KUNIT_CASE(migrate_fills),
 	KUNIT_CASE(compact_fuller),
+	KUNIT_CASE(migrate_wanted),
 	KUNIT_CASE(gather_backs_off),
 	{}
 };

@@ -69,6 +69,7 @@ typedef uint64_t __u64;
 typedef uint32_t __u32;
 typedef unsigned int gfp_t;
 typedef unsigned int isolate_mode_t;
+#define ISOLATE_ASYNC_MIGRATE	4u
 typedef uint64_t phys_addr_t;
 typedef int (*initcall_t)(void);
 typedef u64 ktime_t;
@@ -1038,10 +1039,10 @@ struct alloc_context {
 		    ((mask) && !node_isset(zone_to_nid(z), *(mask)))) { } else
 int __isolate_free_page(struct page *page, unsigned int order);
 void __putback_isolated_page(struct page *page, unsigned int order, int mt);
-struct page *isolate_free_block(struct zone *zone, unsigned int order,
-				bool (*suits)(struct page *page));
-bool isolate_free_range(unsigned long pfn, unsigned int order);
-void putback_isolated_range(struct page *page, unsigned long nr);
+struct page *take_free_block(struct zone *zone, unsigned int order,
+			     bool (*suits)(struct page *page));
+bool take_free_range(struct zone *zone, unsigned long pfn, unsigned int order);
+void put_free_range(struct page *page, unsigned long nr);
 struct page *pageblock_pfn_to_page(unsigned long start, unsigned long end, struct zone *zone);
 
 #define node_present_pages(nid)	(NODE_DATA(nid)->node_present_pages)

@@ -615,6 +615,7 @@ static LIST_HEAD(isolated_list);
 static bool isolate_page_at(unsigned long pfn)
 {
 	struct page *page = &mem_map[pfn];
+	bool wanted, ok;
 
 	if (world.nr_isolated >= ARRAY_SIZE(world.isolated) / 2 || !get_page_unless_zero(page))
 		return false;
@@ -623,7 +624,15 @@ static bool isolate_page_at(unsigned long pfn)
 		put_page(page);
 		return false;
 	}
-	if (!PageMovable(page) || !balloon_numa_mops.isolate_page(page, 0)) {
+	/* Who soft-offlines it drops his reference when it is isolated. */
+	wanted = one_in(6);
+	if (wanted)
+		get_page(page);
+	ok = PageMovable(page) &&
+	     balloon_numa_mops.isolate_page(page, one_in(2) ? ISOLATE_ASYNC_MIGRATE : 0);
+	if (wanted)
+		put_page(page);
+	if (!ok) {
 		unlock_page(page);
 		put_page(page);
 		return false;
