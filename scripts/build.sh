@@ -14,7 +14,7 @@
 #
 # and the variants that must build, as far as they concern us:
 #
-#   numa-off compaction-off balloon-off hooks-off nodes-1024 arm64 ppc64le
+#   numa-off compaction-off balloon-off hooks-off nodes-1024 i386 arm64 ppc64le
 #
 # The whole output goes to build/logs/build-FLAVOUR.log.
 
@@ -47,13 +47,17 @@ nodes-1024)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		# Ours and what mm/ has of the patches: no frame of a function may outgrow the stack.
 		targets="W=1 KCFLAGS=-Werror=frame-larger-than=1024 mm/ drivers/virtio/"
 		targets+=" drivers/xen/balloon_numa.o drivers/xen/balloon_nodes.o drivers/base/node.o" ;;
+i386)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
+		arch=i386
+		targets="mm/balloon/ mm/page_alloc.o mm/compaction.o mm/show_mem.o mm/vmstat.o"
+		targets+=" mm/balloon_compaction.o drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
 arm64)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=arm64 cross=aarch64-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o drivers/virtio/virtio_balloon.o" ;;
 ppc64le)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=powerpc cross=powerpc64le-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o arch/powerpc/platforms/pseries/cmm.o" ;;
-*)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | arm64 | ppc64le" ;;
+*)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | ppc64le" ;;
 esac
 fragments=()
 for name in $names; do

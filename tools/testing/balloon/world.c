@@ -1784,6 +1784,9 @@ static void on_preempt(const char *where_at)
 {
 	bool sleeps = *where_at == 's' && where_at[1] == 'l';
 
+	/* What was wanted when the worker looked may be no more when it calls the host. */
+	if (world.registered)
+		world.goal_max = max(world.goal_max, balloon_goal(B));
 	if (world.nested || (!world.nesting && !sleeps))
 		return;
 	world.nested = true;
