@@ -65,7 +65,7 @@ static int open_or_die(const char *path, int flags)
 	return fd;
 }
 
-static void table(int node)
+static void place_table(int node)
 {
 	unsigned long nodes = 1UL << node;
 	volatile char *memory;
@@ -232,7 +232,7 @@ int main(int argc, char **argv)
 	const char *what = argc > 1 ? argv[1] : "";
 
 	if (!strcmp(what, "table") && argc == 3 && strtoul(argv[2], NULL, 0) < MAX_NODES) {
-		table(atoi(argv[2]));
+		place_table(atoi(argv[2]));
 	} else if (!strcmp(what, "range") && argc == 4) {
 		range(strtoull(argv[2], NULL, 0), strtoull(argv[3], NULL, 0));
 	} else if (!strcmp(what, "drop") && argc == 4) {
