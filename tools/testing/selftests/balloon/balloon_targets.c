@@ -376,8 +376,11 @@ static void move_all(struct __test_metadata *_metadata, bool atomic)
 	       total / SUPERFRAME, afresh, moved, sim_get("least_held") / SUPERFRAME,
 	       sim_get("most_held") / SUPERFRAME);
 	EXPECT_LE(0, moved);
-	/* Two seconds: it is looked at in steps, and other guests run, too. */
-	EXPECT_GE(2 * afresh + 2, moved);
+	/*
+	 * An inflation and a deflation: twice as long on an idle machine. Here other guests run,
+	 * too, more of them now than a moment ago or fewer.
+	 */
+	EXPECT_GE(4 * afresh + 4, moved);
 	ASSERT_TRUE(wait_settled(20));
 	EXPECT_EQ(total, node_number(b, "nr_pages"));
 	EXPECT_EQ(total, sum_pages());
