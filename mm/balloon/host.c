@@ -696,7 +696,8 @@ void balloon_kick_within(struct balloon *b, unsigned long delay, bool idle)
 {
 	/*
 	 * Refills come here, and they share no lock. Either the worker sees what the caller
-	 * has written, or it is not pending any more: as test_and_set_bit() has it.
+	 * has written, or it is not pending any more: as test_and_set_bit() has it. When it is
+	 * due is read as it comes: who sees an older time comes as late as gathering at most.
 	 */
 	smp_mb();
 	if (delayed_work_pending(&b->work) &&
@@ -709,7 +710,7 @@ void balloon_kick_within(struct balloon *b, unsigned long delay, bool idle)
  * balloon_kick_later - have the worker look at things in a second
  * @b: the balloon
  *
- * Where it waits for something already it does so then.
+ * Where it waits already, but for gathering, it does so then.
  *
  * Context: any.
  */

@@ -19,8 +19,9 @@
  *	nothing: they are what the balloon needs to work at all
  *   __GFP_HIGH without __GFP_RECLAIM
  *	nothing: debugobjects' way to say that any lock may be held, a work queue's
- *	or a runqueue's too (newer kernels ask gfpflags_allow_spinning()); what the
- *	balloon itself holds does not depend on that, see balloon_block_writing()
+ *	or a runqueue's too (newer kernels ask gfpflags_allow_spinning()), and the one
+ *	under which the worker is woken. Zones' locks of the balloon do not depend on
+ *	that, see balloon_block_writing()
  *
  * Who waits does not talk to the host itself: it would have balloon_host_lock, with
  * whatever makes it slow (a quota of CPU time, a low priority), and everybody would wait

@@ -41,9 +41,10 @@ class RefillTest(GuestTest):
         for node, size in enumerate(sizes):
             guest.write(f'{NODES}/node{node}/balloon/target', pages(size))
         self.settle(guest, sum(sizes), 120)
-        # A device that comes back inflates at once, to the same total, before the targets are there.
+        # A device that comes back inflates to the same total at once, before it has the targets.
         wanted = [pages(size) for size in sizes]
-        self.wait('each node to hold its part', lambda: self.node_files(guest, 'nr_pages') == wanted)
+        self.wait('each node to hold its part',
+                  lambda: self.node_files(guest, 'nr_pages') == wanted)
         return sum(sizes)
 
     def locality(self, guest, node, mib, *options):
