@@ -127,7 +127,8 @@ def main():
 
     test = RefillTest('run')
     # No more cpus than a small host has: emulated ones that wait for each other do nothing.
-    with Guest(flavour=options.flavour, nodes=[512] * 4, cpus=[[0], [1], [], []], name='soak',
+    with Guest(flavour=options.flavour, nodes=[512] * 4, cpus=[[0], [1], [], []],
+               name=f'soak-{options.flavour}',
                balloon=REPORTING, append=f'{QUIET} kunit.enable=0') as guest:
         soak = Soak(test, guest, options.seed)
         soak.run(options.minutes * 60)

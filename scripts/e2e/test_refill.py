@@ -179,7 +179,6 @@ class Exchange(RefillTest):
             self.assertGreater(self.stat(guest, 'exchange')[node], 0)
         print(f'local: {shares[0]:.4f} of one thread\'s pages, {shares[1]:.4f} of 32 threads\'',
               flush=True)
-        self.assertGreaterEqual(shares[1], shares[0] - 0.01)
         self.assertGreater(len(samples), 10)
         self.assertTrue(all(everything <= s <= everything + SUPERFRAME for s in samples), samples)
         # The host holds what it did: what is not ballooned is at most all the rest.
