@@ -192,6 +192,8 @@ struct balloon_ask_zone {
  * @answered: up to which of them it was answered
  * @wait: who waits
  * @after: when, in jiffies, it may be waited again; after there was no answer in time
+ * @overdue: somebody has given up waiting for the next answer
+ * @late: so it was with the last one
  * @mode: what the last answer came to
  */
 struct balloon_ask {
@@ -202,6 +204,8 @@ struct balloon_ask {
 	unsigned int answered;
 	wait_queue_head_t wait;
 	unsigned long after;
+	bool overdue;
+	bool late;
 	int mode;
 };
 

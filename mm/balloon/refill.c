@@ -82,7 +82,8 @@ enum balloon_refill_mode balloon_refill_mode = BALLOON_REFILL_CREDIT;
 /*
  * For an answer, in ticks: a batch of the worker's, or a virtual CPU that the host takes
  * away in the middle of one. Where there was none in time, nobody else waits there for a
- * while.
+ * while, or, the first time, until it comes: many threads would be sent elsewhere for one
+ * CPU that was away.
  */
 #define ANSWER_WAIT		DIV_ROUND_UP(HZ, 20)
 #define ANSWER_PAUSE		(HZ / 10)
@@ -432,7 +433,7 @@ static void refill_answer(struct balloon_node *bn)
 	struct refill_job j = { .bn = bn };
 	struct balloon_ask *ask = &bn->ask;
 	unsigned int ticket;
-	bool pages;
+	bool pages, late;
 	int z;
 
 	spin_lock(&ask->lock);
@@ -459,6 +460,11 @@ static void refill_answer(struct balloon_node *bn)
 		if (pages)
 			drain_all_pages(j.zone);
 	}
+	late = READ_ONCE(ask->overdue);
+	WRITE_ONCE(ask->overdue, false);
+	if (late && !ask->late)
+		WRITE_ONCE(ask->after, jiffies);
+	ask->late = late;
 	/* What has come is seen by who sees the answer. */
 	smp_store_release(&ask->answered, ticket);
 	wake_up_all(&ask->wait);
@@ -570,8 +576,10 @@ static unsigned long refill_wait(struct refill *r, enum balloon_refill_mode mode
 		return 0;
 	}
 	got = refill_ask(r, flags, pages, ANSWER_WAIT, false, &answered);
-	if (!answered)
+	if (!answered) {
 		WRITE_ONCE(ask->after, jiffies + ANSWER_PAUSE);
+		WRITE_ONCE(ask->overdue, true);
+	}
 	r->failed |= !got;
 	return got;
 }

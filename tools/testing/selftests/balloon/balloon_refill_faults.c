@@ -416,6 +416,69 @@ TEST_F_TIMEOUT(refill_once, slow_host, LONG)
 	EXPECT_STREQ("", broken());
 }
 
+/* Seconds: for how long somebody waits, and then nobody else. The kernel counts in ticks. */
+#define WAITED		0.05
+#define PAUSE		0.1
+#define TICK		0.01
+
+/*
+ * Touch a page at a time, until a counter of this node's rises. Says when the last one began,
+ * and how long that took.
+ */
+static bool touch_until(char *p, size_t *at, const char *name, double *began, double *took)
+{
+	long before = node_stat(here(), name);
+
+	for (; *at < WANT && node_stat(here(), name) == before; *at += PAGE) {
+		*began = now();
+		p[*at] = 1;
+		*took = now() - *began;
+	}
+	return node_stat(here(), name) > before;
+}
+
+/*
+ * One late answer is no reason not to wait once it has come: a CPU may have been away. Timed
+ * by the clock that the pause goes by, so that a slow machine needs more attempts, only.
+ */
+TEST_F_TIMEOUT(refill_once, late_for_once, LONG)
+{
+	double began = 0, waited = 0, start, took = 0;
+	long pages, before;
+	bool soon = false;
+	size_t at = 0;
+	int attempt;
+	char *p;
+
+	ASSERT_EQ(0, sim_enable_as("max_order", "0\n"));
+	pages = squeeze(here(), -1);
+	ASSERT_LT(0, pages);
+	ASSERT_EQ(0, give_credit(pages, pages));
+	ASSERT_EQ(0, numa_run_on_node(here()));
+	p = map_blocks(WANT, MADV_NOHUGEPAGE);
+	ASSERT_NE(NULL, p);
+	for (attempt = 0; attempt < 20 && !soon; attempt++) {
+		/* What was late before is forgotten with an answer in time. */
+		usleep(2 * PAUSE * 1000000);
+		ASSERT_TRUE(touch_until(p, &at, "refill", &start, &took));
+		before = node_stat(here(), "refill");
+		ASSERT_EQ(0, sim_set("hang", 1));
+		EXPECT_TRUE(touch_until(p, &at, "refill_fail", &began, &waited));
+		ASSERT_EQ(0, sim_set("hang", 0));
+		while (node_stat(here(), "refill") == before && now() < began + 10)
+			usleep(100);
+		ASSERT_LT(before, node_stat(here(), "refill"));
+		ASSERT_TRUE(touch_until(p, &at, "refill", &start, &took));
+		took = now() - began;
+		/* Others may have waited before, and had this one not wait. */
+		soon = waited > WAITED - TICK && took < WAITED + PAUSE - TICK;
+	}
+	unmap_blocks(p, WANT);
+	TH_LOG("%.3f s from a late question to the next one's answer, attempt %d", took, attempt);
+	EXPECT_TRUE(soon);
+	EXPECT_STREQ("", broken());
+}
+
 /* The device goes while its pages are being taken back. */
 TEST_F_TIMEOUT(refill, removed, LONG)
 {
