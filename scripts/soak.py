@@ -69,7 +69,7 @@ class Soak:
         self.most = guest.bytes() // 4
         self.blocks = guest.sh('grep -l online /sys/devices/system/memory/memory*/state | '
                                'sed s,/state,, | tail -n 8').split()
-        self.targets = 0
+        self.targets = self.seen = 0
 
     def start(self):
         changes = CHANGES.format(seed=self.rng.randrange(1 << 15), core=CORE, nodes=NODES,
@@ -80,7 +80,9 @@ class Soak:
                       'echo -1000 > /proc/self/oom_score_adj\nsh /tmp/change > /dev/null 2>&1 &')
 
     def changes(self):
-        return int(self.guest.sh('cat /tmp/changes 2>/dev/null || echo 0'))
+        # Empty where it is just being written.
+        self.seen = int(self.guest.sh('cat /tmp/changes 2>/dev/null || true') or self.seen)
+        return self.seen
 
     def run(self, seconds):
         guest, test = self.guest, self.test
