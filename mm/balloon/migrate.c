@@ -270,8 +270,13 @@ static int migrate_superframe(struct balloon *b, struct page *head)
 	/* It was tried, and the host refused. */
 	if (!other)
 		return -EBUSY;
-	give = (struct balloon_extent){ page_to_pfn(other), SUPERFRAME_ORDER };
 	set_substitute(head, 0);
+	/* Since it was isolated, others of the range may have been traded, in vain. */
+	if (balloon_has_surplus(b)) {
+		balloon_put_superframe(other);
+		return -EBUSY;
+	}
+	give = (struct balloon_extent){ page_to_pfn(other), SUPERFRAME_ORDER };
 	/* While both are in the balloon, one of them is nobody's credit. */
 	balloon_reserve(SUPERFRAME_PAGES);
 	given = balloon_host_exchange(b, &give, &take, 1, &taken);

@@ -127,6 +127,22 @@ static void vacate_refused(struct kunit *test)
 	empty(test);
 }
 
+/* A host that takes and gives nothing for it: it is not given one for each of the range. */
+static void vacate_halfway(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	unsigned long start = find_range(test);
+
+	fill_range(test, start);
+	t->refuse_deflate = true;
+	KUNIT_EXPECT_NE(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
+						    GFP_KERNEL));
+	KUNIT_EXPECT_GE(test, SUPERFRAME_PAGES, t->inflated);
+	KUNIT_EXPECT_EQ(test, t->deflated, 0);
+	t->refuse_deflate = false;
+	empty(test);
+}
+
 /*
  * A host that has kept some of an exchange: it is not trusted with another one. Superframes
  * are split, and their pages given back to the guest.
@@ -207,6 +223,7 @@ static void vacate_away(struct kunit *test)
 static struct kunit_case vacate_cases[] = {
 	KUNIT_CASE_SLOW(vacate_by_trade),
 	KUNIT_CASE_SLOW(vacate_refused),
+	KUNIT_CASE_SLOW(vacate_halfway),
 	KUNIT_CASE_SLOW(vacate_by_splitting),
 	KUNIT_CASE_SLOW(vacate_in_vain),
 	KUNIT_CASE_SLOW(vacate_away),
