@@ -59,7 +59,10 @@ struct balloon_extent {
  *	nor allocate. Optional.
  * @exchange: Give @nr extents to the host, and get as many back for them,
  *	each pair at once, so that the guest holds as much as before at any
- *	moment. Returns how many pairs, from the first. Optional.
+ *	moment. Returns how many of @give the host has, from the first, and
+ *	stores in @taken how many of @take may be used: as many, or fewer where
+ *	a pair broke in its middle. -EOPNOTSUPP: not these, or not by this host;
+ *	nothing was done then, and it is done in two steps. Optional.
  * @update: The balloon holds @pages base pages now; @busy is false when the
  *	worker goes to rest, because the target is met or because it waits to
  *	try again. Optional.
@@ -80,7 +83,8 @@ struct balloon_ops {
 	long (*deflate_nowait)(struct balloon *b, const struct balloon_extent *ext,
 			       unsigned int nr);
 	long (*exchange)(struct balloon *b, const struct balloon_extent *give,
-			 const struct balloon_extent *take, unsigned int nr);
+			 const struct balloon_extent *take, unsigned int nr,
+			 unsigned int *taken);
 	void (*update)(struct balloon *b, unsigned long pages, bool busy);
 };
 
@@ -102,6 +106,8 @@ struct balloon_ops {
  * @ops: how to talk to the host
  * @max_order: largest order that @ops take: 0 or BALLOON_SUPERFRAME_ORDER
  * @flags: BALLOON_KEEP_MANAGED, BALLOON_EXACT_TARGET
+ * @inflate_batch: superframes that the worker gives at once, 128 at most; 0: as many.
+ *	Others wait for the conversation mutex meanwhile
  * @deflate_batch: superframes that the worker asks back at once, 128 at most;
  *	0: few, as no allocation can have them until the host has answered
  * @brief: set by the core while it calls @deflate for an allocation that waits: the
@@ -115,6 +121,7 @@ struct balloon {
 	const struct balloon_ops *ops;
 	unsigned int max_order;
 	unsigned int flags;
+	unsigned int inflate_batch;
 	unsigned int deflate_batch;
 	bool brief;
 
@@ -161,6 +168,7 @@ int balloon_set_node_target(int nid, unsigned long pages);
 unsigned long balloon_node_count(int nid, unsigned long *superframes,
 				 unsigned long *partial, unsigned long *foreign);
 void balloon_suspend(struct balloon *b);
+void balloon_freeze(struct balloon *b);
 void balloon_resume(struct balloon *b);
 int balloon_lend(struct balloon *b, struct page **pages, unsigned int nr);
 void balloon_reclaim_lent(struct balloon *b, struct page **pages, unsigned int nr);

@@ -430,23 +430,26 @@ unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_exten
 				   const struct balloon_extent *take, unsigned int nr,
 				   unsigned int *taken)
 {
+	long done = -EOPNOTSUPP;
 	unsigned int noio, given;
-	long done;
 
-	if (!b->ops->exchange) {
+	*taken = 0;
+	if (b->ops->exchange) {
+		noio = memalloc_noio_save();
+		talk_begin();
+		done = b->ops->exchange(b, give, take, nr, taken);
+		talk_end();
+		memalloc_noio_restore(noio);
+	}
+	if (done == -EOPNOTSUPP) {
 		given = balloon_host_inflate(b, give, nr);
 		*taken = given ? balloon_host_deflate(b, take, given) : 0;
-		if (*taken < given)
-			WRITE_ONCE(b->surplus, true);
-		return given;
+	} else {
+		given = checked_answer(b, "exchanged", done, nr);
+		*taken = checked_answer(b, "exchanged", *taken, given);
 	}
-	noio = memalloc_noio_save();
-	talk_begin();
-	done = b->ops->exchange(b, give, take, nr);
-	talk_end();
-	memalloc_noio_restore(noio);
-	given = checked_answer(b, "exchanged", done, nr);
-	*taken = given;
+	if (*taken < given)
+		WRITE_ONCE(b->surplus, true);
 	return given;
 }
 

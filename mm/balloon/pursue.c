@@ -327,8 +327,8 @@ static void grow_by_superframes(struct balloon *b, int nid, unsigned long nr)
 	bool evacuated;
 	struct page *head;
 
-	got = take_whole(b, nid, b->ext, min_t(unsigned long, nr, BALLOON_BATCH_SUPERFRAMES),
-			 &pages, &evacuated);
+	nr = min_t(unsigned long, nr, min(b->inflate_batch ?: UINT_MAX, BALLOON_BATCH_SUPERFRAMES));
+	got = take_whole(b, nid, b->ext, nr, &pages, &evacuated);
 	if (!got && !pages && b->pass->booting)
 		pass_learns(b->pass, nid, &b->pass->no_superframe);
 	head = got ? pfn_to_page(b->ext->pfn) : NULL;

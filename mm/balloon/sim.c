@@ -348,7 +348,7 @@ static long sim_deflate(struct balloon *b, const struct balloon_extent *ext, uns
 }
 
 static long sim_exchange(struct balloon *b, const struct balloon_extent *in,
-			 const struct balloon_extent *out, unsigned int nr)
+			 const struct balloon_extent *out, unsigned int nr, unsigned int *taken)
 {
 	long i, n;
 
@@ -357,7 +357,9 @@ static long sim_exchange(struct balloon *b, const struct balloon_extent *in,
 	for (i = 0; i < n; i++)
 		if (!exchange_one(b, in + i, out + i))
 			break;
-	return sim_answer(n, i);
+	n = sim_answer(n, i);
+	*taken = max(n, 0L);
+	return n;
 }
 
 static struct balloon_ops sim_ops = {

@@ -333,6 +333,16 @@ static unsigned long drain_node(struct balloon *b, int nid, unsigned int order, 
 #define DRAIN_TRIES	50
 #define AWAY_TRIES	500
 
+/* Nobody begins anything any more. Who is in the middle of it has balloon_host_lock. */
+static void stop_balloon(struct balloon *b)
+{
+	WRITE_ONCE(b->stopped, true);
+	atomic_inc(&b->generation);
+	/* Refills that do not wait for the host have seen that it is stopped. */
+	synchronize_rcu();
+	cancel_delayed_work_sync(&b->work);
+}
+
 /**
  * balloon_suspend - stop the balloon and take everything back
  * @b: the balloon
@@ -351,12 +361,7 @@ void balloon_suspend(struct balloon *b)
 	int nid, tries = 0;
 	bool found;
 
-	WRITE_ONCE(b->stopped, true);
-	atomic_inc(&b->generation);
-	/* Refills that do not wait for the host have seen that it is stopped. */
-	synchronize_rcu();
-	cancel_delayed_work_sync(&b->work);
-
+	stop_balloon(b);
 	/* Once it is suspended, the device is not there to be asked. */
 	while ((left = balloon_total()) && !b->suspended) {
 		moved = 0;
@@ -388,7 +393,27 @@ void balloon_suspend(struct balloon *b)
 EXPORT_SYMBOL_GPL(balloon_suspend);
 
 /**
- * balloon_resume - pursue the targets again after balloon_suspend()
+ * balloon_freeze - stop the balloon as it is
+ * @b: the balloon
+ *
+ * For a guest that is saved with what is in its balloon, and restored, maybe elsewhere:
+ * what the host has said before has come to where it belongs, and the backend is not
+ * called until balloon_resume(). Targets are kept.
+ *
+ * Context: may sleep; not from the backend's operations.
+ */
+void balloon_freeze(struct balloon *b)
+{
+	stop_balloon(b);
+	mutex_lock(&balloon_host_lock);
+	b->suspended = true;
+	mutex_unlock(&balloon_host_lock);
+	balloon_set_state(b, BALLOON_WAIT_HELD);
+}
+EXPORT_SYMBOL_GPL(balloon_freeze);
+
+/**
+ * balloon_resume - pursue the targets again after balloon_suspend() or balloon_freeze()
  * @b: the balloon, its device ready
  *
  * Context: may sleep.

@@ -259,12 +259,16 @@ static long host_deflate_nowait(struct balloon *b, const struct balloon_extent *
 }
 
 static long host_exchange(struct balloon *b, const struct balloon_extent *give,
-			  const struct balloon_extent *take, unsigned int nr)
+			  const struct balloon_extent *take, unsigned int nr,
+			  unsigned int *taken)
 {
 	unsigned int n;
 	long said;
 
 	send_notices();
+	/* A host that can't, or not these. */
+	if (one_in(8))
+		return -EOPNOTSUPP;
 	check_extents(give, nr, true);
 	check_extents(take, nr, false);
 	if (give[0].order != take[0].order)
@@ -273,6 +277,13 @@ static long host_exchange(struct balloon *b, const struct balloon_extent *give,
 	n = host_decides(give[0].order, nr, true, &said);
 	host_has(give, n, true);
 	host_has(take, n, false);
+	*taken = said < 0 ? 0 : said;
+	/* A pair that breaks in its middle. */
+	if (n < nr && said == n && one_in(4)) {
+		host_has(give + n, 1, true);
+		world.kept += 1UL << give[0].order;
+		said++;
+	}
 	return said;
 }
 
@@ -1311,7 +1322,10 @@ static void op_device(void)
 		break;
 	case 1:
 		if (!B->suspended) {
-			balloon_suspend(B);
+			if (one_in(2))
+				balloon_suspend(B);
+			else
+				balloon_freeze(B);
 			break;
 		}
 		fallthrough;
