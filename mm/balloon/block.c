@@ -47,10 +47,13 @@ static struct balloon_block *block_find(struct balloon_zone *bz, unsigned long i
 	return block && block->bz == bz ? block : NULL;
 }
 
-/* Its fullness has changed. */
+/* Its fullness has changed. Where nothing is to be had, nobody need look. */
 static void block_move(struct balloon_block *block)
 {
-	list_move_tail(&block->list, &block->bz->buckets[balloon_bucket(block->nr)]);
+	if (block->nr)
+		list_move_tail(&block->list, &block->bz->buckets[balloon_bucket(block->nr)]);
+	else
+		list_del_init(&block->list);
 }
 
 /* How long a block without a free page is left alone. */
@@ -615,9 +618,6 @@ unsigned int balloon_dequeue_emptiest(struct balloon_zone *bz, struct balloon_ex
 	for (i = 0; i < BALLOON_FULL_BUCKET && !emptiest; i++) {
 		seen = 0;
 		list_for_each_entry(block, &bz->buckets[i], list) {
-			/* No more of these than pages are on their way. */
-			if (!block->nr)
-				continue;
 			if (!emptiest || block->nr < emptiest->nr)
 				emptiest = block;
 			if (++seen == HOLD_BLOCKS)
@@ -796,8 +796,8 @@ void balloon_block_stuck(struct balloon_zone *bz, unsigned long index)
 
 	spin_lock_irq(&bz->lock);
 	block = block_find(bz, index);
-	/* It may have become full meanwhile. */
-	if (block && block->nr < SUPERFRAME_PAGES) {
+	/* It may have become full meanwhile, or empty. */
+	if (block && block->nr && block->nr < SUPERFRAME_PAGES) {
 		if (list_empty(stuck))
 			bz->stuck_since = jiffies;
 		list_move_tail(&block->list, stuck);

@@ -2,9 +2,10 @@
 /*
  * Foreign pages: ballooned pages that a backend borrows to map another domain's
  * memory where their own frames were. The borrower has them, so they are on no
- * list, only counted; they are not PageOffline, never migrated or coalesced.
+ * list, only counted; they are not PageOffline, never migrated or coalesced. Their
+ * place in their block is kept, so that nothing is allocated when they come back: that
+ * may be in the way of the very I/O that would free memory.
  */
-#define pr_fmt(fmt) "balloon: " fmt
 
 #include <linux/export.h>
 #include <linux/kasan.h>
@@ -19,7 +20,6 @@ static void foreign_lend_page(struct page *page)
 	struct balloon_zone *bz = balloon_page_bz(page);
 	unsigned long flags;
 
-	balloon_block_cancel(page);
 	spin_lock_irqsave(&bz->lock, flags);
 	bz->partial_away--;
 	bz->nr_partial--;
@@ -113,23 +113,14 @@ EXPORT_SYMBOL_GPL(balloon_lend);
  * @pages: pages that nothing foreign is mapped at any more
  * @nr: how many
  *
- * Context: may sleep and allocate.
+ * Context: may sleep; does not allocate.
  */
 void balloon_reclaim_lent(struct balloon *b, struct page **pages, unsigned int nr)
 {
 	unsigned int i;
 
-	for (i = 0; i < nr; i++) {
-		/*
-		 * Only where a block straddles zones can this fail for good: the
-		 * page then stays out of reach, and counted as lent.
-		 */
-		if (balloon_block_reserve(pages[i], GFP_KERNEL | __GFP_NOFAIL))
-			pr_warn_ratelimited("%s: page 0x%lx stays lent\n", b->name,
-					    page_to_pfn(pages[i]));
-		else
-			foreign_reclaim_page(b, pages[i]);
-	}
+	for (i = 0; i < nr; i++)
+		foreign_reclaim_page(b, pages[i]);
 	/* They may be more than the target now. */
 	balloon_kick(b);
 }

@@ -66,14 +66,14 @@ struct movable_operations;
 
 /**
  * struct balloon_block - a 2M block some of whose base pages are ballooned
- * @list: in the bucket of its zone that its fullness asks for
+ * @list: in the bucket of its zone that its fullness asks for; in none without pages
  * @bz: the zone; a block that straddles two zones belongs to the one whose
  *	page came first, and pages of the other are not taken
  * @index: pfn >> SUPERFRAME_ORDER
  * @nr: pages on @map
  * @away: pages that have a place in the block but are not on @map: on their
- *	way to or from the host, or isolated for migration. They keep the block
- *	alive.
+ *	way to or from the host, isolated for migration, or lent. They keep the
+ *	block alive.
  * @map: ballooned pages that may be deflated
  * @rcu: blocks are looked up under RCU
  */

@@ -1530,6 +1530,31 @@ static unsigned int isolated_superframe(struct page *head)
 	return 1;
 }
 
+/* Its place in its block is kept. */
+static bool page_is_away(unsigned long pfn)
+{
+	return frame[pfn].use == FRAME_ISOLATED || frame[pfn].use == FRAME_LENT;
+}
+
+/* Blocks that have nothing to give are on no list, and there for what is away. */
+static void check_empty_blocks(void)
+{
+	struct balloon_block *block;
+	unsigned long index, i, away;
+
+	for (index = 0; world_xarray() && index * SF < max_pfn_value; index++) {
+		block = xa_load(world_xarray(), index);
+		if (!block || block->nr)
+			continue;
+		world.blocks++;
+		for (i = 0, away = 0; i < SF; i++)
+			away += page_is_away((index << SUPERFRAME_ORDER) + i);
+		if (!away || away != block->away || !list_empty(&block->list))
+			fail("block %lu is empty: %u pages are away, not %lu", index, block->away,
+			     away);
+	}
+}
+
 static void check_zone(struct balloon_zone *bz, struct zone *zone)
 {
 	unsigned long superframes = 0, partial = 0, away = 0, whole_away = 0, i, bit, lent = 0;
@@ -1574,7 +1599,7 @@ static void check_zone(struct balloon_zone *bz, struct zone *zone)
 							n != balloon_bucket(block->nr))
 				fail("block %lu with %u pages in bucket %u", block->index,
 				     block->nr, n);
-			if (!block->nr && !block->away)
+			if (!block->nr)
 				fail("block %lu is empty", block->index);
 			if (block->nr + block->away > SF)
 				fail("block %lu: %u + %u pages", block->index, block->nr,
@@ -1583,10 +1608,9 @@ static void check_zone(struct balloon_zone *bz, struct zone *zone)
 				fail("block %lu is not found", block->index);
 			partial += block->nr;
 			for (i = 0, away = 0; i < SF; i++)
-				away += frame[(block->index << SUPERFRAME_ORDER) + i].use ==
-					FRAME_ISOLATED;
+				away += page_is_away((block->index << SUPERFRAME_ORDER) + i);
 			if (away != block->away)
-				fail("block %lu: %u pages are away, %lu are isolated", block->index,
+				fail("block %lu: %u pages are away, not %lu", block->index,
 				     block->away, away);
 			for_each_set_bit(bit, block->map, SF) {
 				unsigned long pfn = (block->index << SUPERFRAME_ORDER) + bit;
@@ -1682,6 +1706,7 @@ void world_check(void)
 			fail("node %u: %lu ballooned pages, counted %lu", nid, world.node_sum,
 			     node_page_state(node_data[nid], NR_BALLOON_PAGES));
 	}
+	check_empty_blocks();
 	if (xarray_entries(world_xarray()) != world.blocks)
 		fail("%lu blocks, %lu in the xarray", world.blocks, xarray_entries(world_xarray()));
 	if (world.sum != balloon_total())
