@@ -72,7 +72,7 @@ inputs() {
 	for name in xl xenstored xenconsoled xen-init-dom0; do
 		echo "$unpacked/usr/lib/xen-$version/bin/$name bin/$name"
 	done
-	for name in xenstore-read xenstore-write xenstore-ls xenstore-list xenstore-rm; do
+	for name in xenstore-read xenstore-write xenstore-ls xenstore-list xenstore-rm xenstore-watch; do
 		echo "$unpacked/usr/bin/$name bin/$name"
 	done
 	# libc loads it when a thread of xl's ends.

@@ -37,36 +37,65 @@ static nodemask_t told;
 /* Xenstore is there. */
 static bool watching;
 
+/*
+ * What it was told last. Each write is looked at by all who watch, and counts against what
+ * the guest may write, its devices' drivers included.
+ */
+static struct {
+	unsigned long long total, balloon, superframes;
+} published[MAX_NUMNODES];
+/* It has none of that: this is the first time, or another xenstore. */
+static bool publish_all;
+#define PUBLISH_PAUSE	HZ
+static unsigned long publish_after;
+
+static void publish_value(int vnode, const char *name, unsigned long long *old,
+			  unsigned long long value, bool all)
+{
+	char path[48];
+
+	if (value == *old && !all)
+		return;
+	snprintf(path, sizeof(path), "data/balloon/node/%d", vnode);
+	/* What failed is said next time. */
+	if (!xenbus_printf(XBT_NIL, path, name, "%llu", value))
+		*old = value;
+}
+
 static void publish(struct work_struct *work)
 {
+	bool all = xchg(&publish_all, false);
 	unsigned long superframes, pages;
-	char path[48];
 	int nid, vnode;
 
+	WRITE_ONCE(publish_after, jiffies + PUBLISH_PAUSE);
 	for_each_online_node(nid) {
 		vnode = xen_numa_balloon_vnode(nid);
 		if (vnode < 0)
 			continue;
 		pages = balloon_node_count(nid, &superframes, NULL, NULL);
-		snprintf(path, sizeof(path), "data/balloon/node/%d", vnode);
-		xenbus_printf(XBT_NIL, path, "total", "%llu",
-			      KIB(NODE_DATA(nid)->node_present_pages));
-		xenbus_printf(XBT_NIL, path, "balloon", "%llu", KIB(pages));
-		xenbus_printf(XBT_NIL, path, "superframes", "%lu", superframes);
+		publish_value(vnode, "total", &published[nid].total,
+			      KIB(NODE_DATA(nid)->node_present_pages), all);
+		publish_value(vnode, "balloon", &published[nid].balloon, KIB(pages), all);
+		publish_value(vnode, "superframes", &published[nid].superframes, superframes, all);
 	}
 }
 
-static DECLARE_WORK(publish_work, publish);
+static DECLARE_DELAYED_WORK(publish_work, publish);
 
 /**
  * xen_numa_balloon_publish - tell the toolstack what the nodes hold
  *
- * Context: any; it is told later.
+ * Context: any; it is told later, once a second at most.
  */
 void xen_numa_balloon_publish(void)
 {
+	unsigned long now = jiffies, after = READ_ONCE(publish_after);
+
 	if (READ_ONCE(watching))
-		schedule_work(&publish_work);
+		schedule_delayed_work(&publish_work,
+				      time_in_range_open(now, after - PUBLISH_PAUSE, after) ?
+				      after - now : 0);
 }
 
 /* What the host leaves to a node is what it doesn't want of it. */
@@ -113,6 +142,7 @@ static void target_changed(struct xenbus_watch *watch, const char *path, const c
 	}
 	if (!one) {
 		xenbus_write(XBT_NIL, "data/balloon", "feature-node-target", "1");
+		WRITE_ONCE(publish_all, true);
 		xen_numa_balloon_publish();
 	}
 	for_each_online_node(nid) {

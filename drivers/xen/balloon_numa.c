@@ -8,6 +8,7 @@
 #include <linux/balloon_numa.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/pm.h>
 #include <linux/wait.h>
 
 #include <acpi/acpi_numa.h>
@@ -41,6 +42,13 @@
 
 /* Extents of one hypercall. */
 #define FRAMES			512U
+/*
+ * Superframes of one hypercall that gives them: Xen takes each apart, page by page, with the
+ * TLBs flushed for each, so that these are some milliseconds. And of one conversation: others
+ * wait for it.
+ */
+#define RELEASE_SUPERFRAMES	8U
+#define INFLATE_BATCH		16U
 /* Of one that has no more than its stack. */
 #define FRAMES_NOWAIT		8U
 /*
@@ -58,8 +66,28 @@ static struct {
 	unsigned long last;		/* in jiffies */
 } refusals[MAX_NUMNODES];
 
-/* What the host wants to have, what others have borrowed or want to, and the larger. */
-static unsigned long wanted, borrowed, target;
+/*
+ * What was learned of this host, until the guest is restored on another one: it takes no
+ * extents of 2M (memop-max-order), moves no frames from one page to another, and knows
+ * nothing of these nodes. Under the conversation mutex.
+ */
+static struct {
+	bool no_large;
+	bool no_moves;
+	nodemask_t strange;
+} host;
+
+/*
+ * Until the first target is met, a guest may have less memory than it believes to have
+ * (populate-on-demand): to write to pages only to give them away would use it up.
+ */
+static bool booted;
+
+/*
+ * What the host wants to have, what others have borrowed, that and some more for who
+ * borrows next, and how much is held for all of them.
+ */
+static unsigned long wanted, lent, borrowed, target;
 static DEFINE_MUTEX(target_lock);	/* all of them */
 
 static bool registered;
@@ -68,13 +96,7 @@ static bool registered;
 static atomic_t rests;
 static DECLARE_WAIT_QUEUE_HEAD(rest_wq);
 
-/**
- * xen_numa_balloon_vnode - what Xen calls a node
- * @nid: the node
- *
- * Return: its ACPI proximity domain; negative where it has none.
- */
-int xen_numa_balloon_vnode(int nid)
+static int node_vnode(int nid)
 {
 	int vnode = IS_ENABLED(CONFIG_ACPI_NUMA) ? node_to_pxm(nid) : NUMA_NO_NODE;
 
@@ -82,12 +104,27 @@ int xen_numa_balloon_vnode(int nid)
 	return pxm_to_node(vnode) == NUMA_NO_NODE ? NUMA_NO_NODE : vnode;
 }
 
+/**
+ * xen_numa_balloon_vnode - what Xen calls a node
+ * @nid: the node
+ *
+ * Return: its ACPI proximity domain; negative where it has none, or where it is one of
+ * several (numa=fake) and not the one that stands for it.
+ */
+int xen_numa_balloon_vnode(int nid)
+{
+	int vnode = node_vnode(nid);
+
+	return vnode < 0 || pxm_to_node(vnode) != nid ? NUMA_NO_NODE : vnode;
+}
+
 /* Which node of the host memory of one of ours should come from. */
 static unsigned int mem_flags(int nid, bool exact)
 {
-	int vnode = xen_numa_balloon_vnode(nid);
+	int vnode = node_vnode(nid);
 
-	if (!xen_feature(XENFEAT_memory_op_vnode_supported) || vnode < 0 || vnode > MEMF_NODE_MAX)
+	if (!xen_feature(XENFEAT_memory_op_vnode_supported) || vnode < 0 ||
+	    vnode > MEMF_NODE_MAX || node_isset(nid, host.strange))
 		return 0;
 	return MEMF_VNODE | MEMF_NODE(vnode) | (exact ? MEMF_EXACT_NODE : 0);
 }
@@ -124,28 +161,47 @@ static unsigned int memory_op(unsigned int op, xen_pfn_t *list, unsigned int nr,
 	if (!nr)
 		return 0;
 	set_xen_guest_handle(reservation.extent_start, list);
-	rc = clamp(HYPERVISOR_memory_op(op, &reservation), 0, (int)nr);
+	rc = HYPERVISOR_memory_op(op, &reservation);
 	trace_memory_op(op, reservation.extent_order, nr, rc, flags);
-	return rc;
+	return clamp(rc, 0, (int)nr);
 }
 
 /*
- * One hypercall's extents to Xen, in pieces of @order; @list has room for them.
- * Returns how many, from the first.
+ * What is left of a superframe of which Xen has a part, or may have: nobody can use it. Xen
+ * stopped at the first of @nr frames, and goes on behind it: what it has not when the rest
+ * comes back would be a page too many for the guest. Returns how many it does not take.
+ */
+static unsigned int release_rest(xen_pfn_t *list, unsigned int nr)
+{
+	unsigned int i, left = 0;
+
+	for (i = 1; i <= nr; i++) {
+		left++;
+		i += memory_op(XENMEM_decrease_reservation, list + i, nr - i, 0, 0);
+	}
+	return left;
+}
+
+/*
+ * One hypercall's extents to Xen, in pieces of @order; @list has room for them. Says in
+ * *@got how many pieces it has taken. Returns how many extents, from the first.
  */
 static unsigned int release(xen_pfn_t *list, const struct balloon_extent *ext, unsigned int nr,
-			    unsigned int order)
+			    unsigned int order, unsigned int *got)
 {
 	unsigned int shift = ext->order - order;
-	unsigned int frames = list_frames(list, ext, nr, order, true), got, done;
+	unsigned int frames = list_frames(list, ext, nr, order, true), done, rest;
 
 	xen_pv_balloon_unmap(ext, nr);
-	got = memory_op(XENMEM_decrease_reservation, list, frames, order, 0);
-	/* It is Xen's if a part of it is; the rest is nobody's. */
-	done = DIV_ROUND_UP(got, 1U << shift);
-	if ((done << shift) > got)
-		pr_warn_ratelimited("host left %u pages of a superframe\n",
-				    ((done << shift) - got) << order);
+	*got = memory_op(XENMEM_decrease_reservation, list, frames, order, 0);
+	/* It is Xen's if a part of it is. */
+	done = DIV_ROUND_UP(*got, 1U << shift);
+	rest = (done << shift) - *got;
+	if (rest) {
+		rest = release_rest(list + *got, rest);
+		pr_warn_ratelimited("host does not take %u pages of the superframe at 0x%lx\n",
+				    rest, ext[done - 1].pfn);
+	}
 	if (xen_pv_balloon_map(ext + done, nr - done, list + (done << shift), order))
 		return done;
 	/* The allocator can't have what nothing is mapped at. */
@@ -180,6 +236,8 @@ static void scrub(const struct balloon_extent *ext, unsigned int nr)
 	unsigned int i;
 	unsigned long j;
 
+	if (!READ_ONCE(booted) && xen_feature(XENFEAT_auto_translated_physmap))
+		return;
 	for (i = 0; i < nr && xen_scrub_pages; i++) {
 		struct page *page = pfn_to_page(ext[i].pfn);
 
@@ -189,33 +247,67 @@ static void scrub(const struct balloon_extent *ext, unsigned int nr)
 			xenmem_reservation_scrub_page(page + j);
 		if (ext[i].order)
 			debug_pagealloc_unmap_pages(page, 1 << ext[i].order);
+		if (ext[i].order || i % FRAMES == FRAMES - 1)
+			cond_resched();
 	}
 }
 
-/* As many as Xen can take in one piece each, then one that it can't. */
+/*
+ * A superframe that Xen does not take as one, in base pages. Returns whether it is Xen's.
+ *
+ * Xen counts what it took whole: where it stopped in the middle (at a hole, or a page that
+ * somebody else has), the first pages are gone, and the answer is the same as where it took
+ * nothing. So an answer of nothing now does not say that the pages are there: who used them
+ * would lose what is written to them. A PV guest can tell, as it maps them again.
+ */
+static bool release_in_pieces(const struct balloon_extent *ext, unsigned int *got)
+{
+	unsigned int rest;
+
+	if (release(frames, ext, 1, 0, got))
+		return true;
+	if (!xen_feature(XENFEAT_auto_translated_physmap))
+		return false;
+	rest = release_rest(frames, BALLOON_SUPERFRAME_PAGES);
+	pr_warn_ratelimited("host does not take %u pages of the superframe at 0x%lx, or has them\n",
+			    rest, ext->pfn);
+	return true;
+}
+
+/* As many as Xen can take in one piece each. */
+static unsigned int contiguous(const struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int n, most = ext->order ? RELEASE_SUPERFRAMES : FRAMES;
+
+	if (ext->order && host.no_large)
+		return 0;
+	for (n = 0; n < min(nr, most); n++)
+		if (!xen_pv_balloon_contiguous(ext + n))
+			break;
+	return n;
+}
+
 static long inflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
-	unsigned int done = 0, order, n, got;
+	unsigned int done = 0, n, got, pieces;
 
-	scrub(ext, nr);
-	do {
-		order = ext->order;
-		for (n = 0; n < min(nr - done, FRAMES); n++)
-			if (!xen_pv_balloon_contiguous(ext + done + n))
-				break;
-		if (!n) {
-			n = 1;
-			order = 0;
-		}
-		got = release(frames, ext + done, n, order);
-		/* Xen may be told to take no large extents of guests: memop-max-order. */
-		if (got < n && order) {
-			done += got;
-			n = 1;
-			got = release(frames, ext + done, n, 0);
-		}
+	while (done < nr) {
+		n = contiguous(ext + done, nr - done);
+		scrub(ext + done, n ?: 1);
+		got = n ? release(frames, ext + done, n, ext->order, &pieces) : 0;
 		done += got;
-	} while (got == n && done < nr);
+		if (got < n || !n) {
+			if (!ext->order || !release_in_pieces(ext + done, &pieces))
+				break;
+			done++;
+			/* All others of a batch would be unmapped in vain, and mapped again. */
+			if (n && !got && pieces == BALLOON_SUPERFRAME_PAGES) {
+				host.no_large = true;
+				pr_info_once("host takes no extents of 2M: memop-max-order\n");
+			}
+		}
+		cond_resched();
+	}
 	return done;
 }
 
@@ -234,14 +326,20 @@ static unsigned int populate_all(xen_pfn_t *list, unsigned int room,
 	return done;
 }
 
-/* As it is, then in base pages. */
+/* As they are; one that is not to be had so, in base pages. */
 static unsigned int populate_either(const struct balloon_extent *ext, unsigned int nr,
 				    unsigned int flags)
 {
-	unsigned int done = populate_all(frames, FRAMES, ext, nr, flags);
+	unsigned int done = 0;
 
-	while (ext->order && done < nr && populate(frames, ext + done, 1, 0, flags))
+	while (done < nr) {
+		if (!ext->order || !host.no_large)
+			done += populate_all(frames, FRAMES, ext + done, nr - done, flags);
+		if (!ext->order || done == nr || !populate(frames, ext + done, 1, 0, flags))
+			break;
 		done++;
+		cond_resched();
+	}
 	return done;
 }
 
@@ -259,20 +357,45 @@ static bool refused_often(int nid)
 	return false;
 }
 
+/*
+ * Nothing came from the node, nor from elsewhere for it: is there no memory, or no such node
+ * (that of a guest that was restored with fewer, or of memory that was added)? Xen answers
+ * both alike. Returns how many came without a word on nodes.
+ */
+static unsigned int populate_strange(const struct balloon_extent *ext, unsigned int nr, int nid)
+{
+	unsigned int done = populate_either(ext, 1, 0);
+
+	if (!done || nr == 1)
+		return done;
+	/* Memory may have come meanwhile. */
+	if (populate_either(ext + 1, 1, mem_flags(nid, false)))
+		return done + 1;
+	pr_warn("host has no node %d: what comes back to node %d lies anywhere\n",
+		node_vnode(nid), nid);
+	node_set(nid, host.strange);
+	return done + populate_either(ext + done, nr - done, 0);
+}
+
 /* On the node it belongs to; elsewhere only after that was refused some times. */
 static long deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
 	int nid = page_to_nid(pfn_to_page(ext->pfn));
-	unsigned int done;
+	unsigned int done, more;
 
 	/* An allocation waits: one hypercall, and what is not to be had so is the worker's. */
 	if (b->brief)
 		return populate(frames, ext, min(nr, FRAMES), ext->order, mem_flags(nid, true));
 	done = populate_either(ext, nr, mem_flags(nid, true));
-	if (done)
+	/* A node that trickles is as good as one that has nothing. */
+	if (done == nr) {
 		refusals[nid].nr = 0;
-	else if (refused_often(nid) && mem_flags(nid, true))
-		done = populate_either(ext, nr, mem_flags(nid, false));
+	} else if (refused_often(nid) && mem_flags(nid, true)) {
+		more = populate_either(ext + done, nr - done, mem_flags(nid, false));
+		if (!done && !more)
+			more = populate_strange(ext, nr, nid);
+		done += more;
+	}
 	return done;
 }
 
@@ -290,12 +413,13 @@ static long deflate_nowait(struct balloon *b, const struct balloon_extent *ext, 
  * takes them from wherever it likes.
  */
 static long exchange(struct balloon *b, const struct balloon_extent *give,
-		     const struct balloon_extent *take, unsigned int nr)
+		     const struct balloon_extent *take, unsigned int nr, unsigned int *taken)
 {
-	static xen_pfn_t taken[FRAMES];
+	static xen_pfn_t out[FRAMES];
 	struct xen_memory_exchange op;
 	unsigned int done = 0, order, n, got;
 	bool mapped;
+	int rc;
 
 	nr = xen_pv_balloon_prepare(take, nr);
 	scrub(give, nr);
@@ -306,17 +430,18 @@ static long exchange(struct balloon *b, const struct balloon_extent *give,
 			.in.nr_extents = list_frames(frames, give + done, n, order, true),
 			.in.extent_order = order,
 			.in.domid = DOMID_SELF,
-			.out.nr_extents = list_frames(taken, take + done, n, take->order, false),
+			.out.nr_extents = list_frames(out, take + done, n, take->order, false),
 			.out.extent_order = take->order,
 			.out.domid = DOMID_SELF,
 		};
 		set_xen_guest_handle(op.in.extent_start, frames);
-		set_xen_guest_handle(op.out.extent_start, taken);
+		set_xen_guest_handle(op.out.extent_start, out);
 		xen_pv_balloon_unmap(give + done, n);
-		HYPERVISOR_memory_op(XENMEM_exchange, &op);
-		trace_memory_op(XENMEM_exchange, order, op.in.nr_extents, op.nr_exchanged, 0);
+		rc = HYPERVISOR_memory_op(XENMEM_exchange, &op);
+		trace_memory_op(XENMEM_exchange, order, op.in.nr_extents,
+				op.nr_exchanged ? (long)op.nr_exchanged : rc, 0);
 		got = min_t(xen_ulong_t, op.nr_exchanged >> (give->order - order), n);
-		mapped = xen_pv_balloon_map(take + done, got, taken, take->order);
+		mapped = xen_pv_balloon_map(take + done, got, out, take->order);
 		mapped &= xen_pv_balloon_map(give + done + got, n - got,
 					     frames + (got << (give->order - order)), order);
 		if (!mapped)
@@ -325,7 +450,50 @@ static long exchange(struct balloon *b, const struct balloon_extent *give,
 		if (got < n)
 			break;
 	}
+	*taken = done;
 	return done;
+}
+
+/*
+ * The frame of one page becomes another's, which has none: no memory is allocated for it
+ * or freed, whatever the host has or allows. Xen can on x86 since 2009 (XENMAPSPACE_gmfn),
+ * with base pages. The frame stays where it is, so it has to be one node's.
+ */
+static long move_frames(struct balloon *b, const struct balloon_extent *give,
+			const struct balloon_extent *take, unsigned int nr, unsigned int *taken)
+{
+	struct xen_add_to_physmap op;
+	unsigned int i;
+	int rc;
+
+	if (give->order || host.no_moves || PAGE_SHIFT != XEN_PAGE_SHIFT ||
+	    page_to_nid(pfn_to_page(give->pfn)) != page_to_nid(pfn_to_page(take->pfn)))
+		return -EOPNOTSUPP;
+	for (i = 0; i < nr; i++) {
+		op = (struct xen_add_to_physmap) {
+			.domid = DOMID_SELF,
+			.space = XENMAPSPACE_gmfn,
+			.idx = give[i].pfn,
+			.gpfn = take[i].pfn,
+		};
+		rc = HYPERVISOR_memory_op(XENMEM_add_to_physmap, &op);
+		trace_memory_op(XENMEM_add_to_physmap, 0, 1, rc ?: 1, 0);
+		if (rc)
+			break;
+	}
+	*taken = i;
+	if (i == nr)
+		return i;
+	/* What is not for want of a table, or because of this frame, is so with the next, too. */
+	if (rc != -ENOMEM && rc != -EINVAL && rc != -EBUSY)
+		host.no_moves = true;
+	/* For want of a table it may have a place no longer, and none yet. */
+	if (rc == -ENOMEM) {
+		frames[0] = give[i].pfn;
+		memory_op(XENMEM_decrease_reservation, frames, 1, 0, 0);
+		return i + 1;
+	}
+	return i ?: -EOPNOTSUPP;
 }
 
 static void update(struct balloon *b, unsigned long pages, bool busy)
@@ -342,6 +510,7 @@ static const struct balloon_ops ops = {
 	.inflate = inflate,
 	.deflate = deflate,
 	.deflate_nowait = deflate_nowait,
+	.exchange = move_frames,
 	.update = update,
 };
 
@@ -366,14 +535,26 @@ static struct balloon balloon = {
 	.ops = &ops,
 	.max_order = BALLOON_SUPERFRAME_ORDER,
 	.flags = BALLOON_EXACT_TARGET,
+	.inflate_batch = INFLATE_BATCH,
 	/* One hypercall, and a short one. */
 	.deflate_batch = 128,
 };
 
-/* With target_lock held. A target that is set again begins anew with the retries. */
-static void apply(void)
+/* Pages of which what is borrowed is a multiple: who asks for one at a time waits for few. */
+#define LEND_CHUNK	64UL
+
+/*
+ * With target_lock held. A target that is set again begins anew with the retries, which is
+ * what @again is for.
+ */
+static void apply(bool again)
 {
-	if (target == max(wanted, borrowed))
+	unsigned long most = round_up(lent, LEND_CHUNK);
+
+	/* One who gives back may borrow again at once. */
+	if (most > borrowed || borrowed - most > LEND_CHUNK || !lent)
+		borrowed = most;
+	if (target == max(wanted, borrowed) && !again)
 		return;
 	target = max(wanted, borrowed);
 	balloon_set_target(&balloon, target);
@@ -391,7 +572,7 @@ void xen_numa_balloon_set_target(unsigned long pages)
 		return;
 	mutex_lock(&target_lock);
 	wanted = pages;
-	apply();
+	apply(false);
 	mutex_unlock(&target_lock);
 }
 
@@ -413,21 +594,24 @@ unsigned long xen_numa_balloon_add(unsigned long pfn, unsigned long nr)
 	nr = balloon_add_unpopulated(&balloon, pfn, nr);
 	wanted += nr;
 	target += nr;
-	apply();
+	apply(false);
 	mutex_unlock(&target_lock);
 	return nr;
 }
 
-static void borrow(long pages)
+static void borrow(long pages, bool again)
 {
 	mutex_lock(&target_lock);
-	borrowed += pages;
-	apply();
+	lent += pages;
+	apply(again);
 	mutex_unlock(&target_lock);
 }
 
-/* How long the worker may take to inflate what is to be lent. */
-#define LEND_PATIENCE	(10 * HZ)
+/*
+ * How long the worker may take to inflate what is to be lent. Twice that, and who waits is
+ * not to have a guest not be saved: tasks have 20 s to freeze.
+ */
+#define LEND_PATIENCE	(4 * HZ)
 
 /**
  * xen_numa_balloon_lend - get pages without frames, to map foreign ones at
@@ -437,30 +621,35 @@ static void borrow(long pages)
  * Inflates more than the host wants where that is not enough.
  *
  * Context: may sleep and allocate.
- * Return: 0, or -ENOMEM where the guest has no memory to spare for it.
+ * Return: 0; -ENOMEM where the guest has no memory to spare for it; -EINTR after a fatal
+ * signal.
  */
 int xen_numa_balloon_lend(struct page **pages, unsigned int nr)
 {
 	unsigned int n, tries;
-	int seen;
+	int seen, rc = 0;
 
 	/* The grant table is mapped before drivers begin. */
 	if (xen_numa_balloon_init())
 		return -ENOMEM;
-	borrow(nr);
+	borrow(nr, false);
 	seen = atomic_read(&rests);
 	n = balloon_lend(&balloon, pages, nr);
+	/* It may wait to try again, for half a minute. */
+	if (n < nr)
+		borrow(0, true);
 	/* The worker may have been on its way to rest: after the second time, that is all. */
-	for (tries = 0; n < nr && tries < 2; tries++) {
-		wait_event_timeout(rest_wq, atomic_read(&rests) != seen, LEND_PATIENCE);
+	for (tries = 0; n < nr && tries < 2 && rc >= 0; tries++) {
+		rc = wait_event_killable_timeout(rest_wq, atomic_read(&rests) != seen,
+						 LEND_PATIENCE);
 		seen = atomic_read(&rests);
 		n += balloon_lend(&balloon, pages + n, nr - n);
 	}
 	if (n == nr)
 		return 0;
 	balloon_reclaim_lent(&balloon, pages, n);
-	borrow(-(long)nr);
-	return -ENOMEM;
+	borrow(-(long)nr, false);
+	return rc < 0 ? -EINTR : -ENOMEM;
 }
 
 /**
@@ -468,13 +657,56 @@ int xen_numa_balloon_lend(struct page **pages, unsigned int nr)
  * @pages: pages that nothing is mapped at any more
  * @nr: how many
  *
- * Context: may sleep and allocate.
+ * Context: may sleep; does not allocate.
  */
 void xen_numa_balloon_reclaim_lent(struct page **pages, unsigned int nr)
 {
 	balloon_reclaim_lent(&balloon, pages, nr);
-	borrow(-(long)nr);
+	borrow(-(long)nr, false);
 }
+
+/**
+ * xen_numa_balloon_booted - the first target is met, or there was none
+ *
+ * Context: any.
+ */
+void xen_numa_balloon_booted(void)
+{
+	WRITE_ONCE(booted, true);
+}
+
+/*
+ * The guest is saved. Tasks are frozen by now, but not all kernel threads: machine frames
+ * that one of them has just got from Xen would be another host's afterwards.
+ */
+static int numa_balloon_freeze(struct device *dev)
+{
+	if (registered)
+		balloon_freeze(&balloon);
+	return 0;
+}
+
+static int numa_balloon_thaw(struct device *dev)
+{
+	if (registered)
+		balloon_resume(&balloon);
+	return 0;
+}
+
+/* It may be on another host. */
+static int numa_balloon_restore(struct device *dev)
+{
+	xen_setup_features();
+	memset(&host, 0, sizeof(host));
+	memset(refusals, 0, sizeof(refusals));
+	return numa_balloon_thaw(dev);
+}
+
+const struct dev_pm_ops xen_numa_balloon_pm = {
+	.freeze = numa_balloon_freeze,
+	.thaw = numa_balloon_thaw,
+	.restore = numa_balloon_restore,
+};
 
 /**
  * xen_numa_balloon_init - register with the core
@@ -490,6 +722,9 @@ int xen_numa_balloon_init(void)
 		return 0;
 	if (!xen_feature(XENFEAT_auto_translated_physmap))
 		balloon.ops = mem_flags(first_online_node, true) ? &ops_pv_nodes : &ops_pv;
+	/* Where machine frames are not Xen's to choose, it takes and gives them one by one. */
+	else if (xen_feature(XENFEAT_direct_mapped))
+		balloon.max_order = 0;
 	rc = balloon_register(&balloon);
 	if (rc)
 		return rc;

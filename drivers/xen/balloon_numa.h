@@ -3,6 +3,7 @@
 #define _DRIVERS_XEN_BALLOON_NUMA_H
 
 #include <linux/balloon_numa.h>
+#include <linux/pm.h>
 #include <linux/types.h>
 
 #include <xen/interface/xen.h>
@@ -13,6 +14,9 @@ unsigned long xen_numa_balloon_add(unsigned long pfn, unsigned long nr);
 int xen_numa_balloon_lend(struct page **pages, unsigned int nr);
 void xen_numa_balloon_reclaim_lent(struct page **pages, unsigned int nr);
 int xen_numa_balloon_vnode(int nid);
+void xen_numa_balloon_booted(void);
+
+extern const struct dev_pm_ops xen_numa_balloon_pm;
 
 /* balloon_nodes.c */
 #ifdef CONFIG_XEN_BALLOON

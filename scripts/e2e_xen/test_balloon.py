@@ -11,7 +11,7 @@ from common import FLAVOUR, PAGES_PER_MIB, Pattern, XenTest, afresh, needs_pvh
 
 SUPERFRAME = 512
 TRACING = '/sys/kernel/tracing'
-OP = re.compile(r'memory_op: op=(\w+) order=(\d+) nr=(\d+) done=(\d+)')
+OP = re.compile(r'memory_op: op=(\w+) order=(\d+) nr=(\d+) done=(-?\d+)')
 OURS = unittest.skipIf(FLAVOUR == 'vanilla', 'the unpatched kernel is another one')
 
 
@@ -73,13 +73,16 @@ class Balloon(XenTest):
             time.sleep(1)
             made = calls.end()
             frames = sum(nr << order for _, order, nr, _ in made)
-            self.tell(f'{way} by 4 GiB: {len(made)} hypercalls of {[call[2] for call in made]}')
+            most = max(call[2] for call in made)
+            self.tell(f'{way} by 4 GiB: {len(made)} hypercalls of {most} superframes at most')
             self.assertEqual(frames, 1 << 20)
             for name, order, nr, done in made:
                 # All of it in 2M: so it is in Xen's tables.
                 self.assertEqual((name, order, done), (op, 9, nr))
-            # Unpatched, 512 frames of 4K each: 512 hypercalls per GiB.
-            self.assertLessEqual(len(made) * 100, 4 * 512)
+            # Unpatched, 512 frames of 4K each: 512 hypercalls per GiB. What Xen takes apart
+            # page by page comes in small pieces, so as not to stall anybody.
+            self.assertLessEqual(len(made), 4 * 512 // (7 if op == 'decrease' else 100))
+            self.assertLessEqual(most, 8 if op == 'decrease' else 128)
 
     @needs_pvh
     @afresh
@@ -122,7 +125,7 @@ class Balloon(XenTest):
         moved = stat(domain, 'migrate') - moved
         after = domain.pages()
         kinds = {op: sum(1 for made_op, *_ in made if made_op == op)
-                 for op in ('exchange', 'decrease', 'populate')}
+                 for op in ('exchange', 'move', 'decrease', 'populate')}
         self.tell(domain.sh('cd /sys/devices/system/node/node0/balloon; grep . nr_* stat | '
                             'tr "\\n" " "'))
         self.tell(f'{moved} pages moved: {kinds}; pages per physical node {before}, then {after}')
@@ -147,37 +150,77 @@ class Balloon(XenTest):
         domain = self.start(self.boot(), nodes=[192])
         kinds, moved = self.compaction(domain, 16)
         self.assertEqual(kinds['exchange'], 0)
-        self.assertGreaterEqual(kinds['populate'], 1)
+        self.assertEqual(kinds['move'], moved)
 
     @OURS
     @needs_pvh
     @afresh
-    def test_a_refused_second_step(self):
-        """Xen takes a page that is to be exchanged, and gives none: nothing is lost, it has one
-        too many until it does."""
+    def test_compaction_of_a_guest_that_may_have_no_more(self):
+        """Frames move from page to page: nothing is asked for that could be refused."""
         domain = self.start(self.boot(), nodes=[192])
         pattern, before = self.scatter(domain, 16)
-        held = int(domain.read('/sys/devices/system/node/node0/balloon/nr_pages'))
         domain.xen.sh(f'max_mem {domain.domid} {(192 - 80 - 16) * 1024}')
+        moved = stat(domain, 'migrate')
         calls = Hypercalls(domain)
         domain.sh('killall fragment')
 
-        def kept():
+        def compacted():
             domain.sh('echo 1 > /proc/sys/vm/compact_memory; sleep 1')
-            return sum(before) - sum(domain.pages())
-        self.wait_for(kept, 'a page that Xen keeps')
+            return stat(domain, 'migrate') > moved
+        self.wait_for(compacted, 'compaction of ballooned pages')
         made = calls.end()
-        refused = [call for call in made if call[0] == 'populate' and call[3] < call[2]]
-        now = int(domain.read('/sys/devices/system/node/node0/balloon/nr_pages'))
-        self.tell(f'{len(refused)} of {len(made)} hypercalls refused, {kept()} pages kept')
-        self.assertGreater(len(refused), 0)
-        self.assertEqual(now - held, kept())
-        self.assertLessEqual(kept(), 64)
+        self.tell(f'{stat(domain, "migrate") - moved} pages moved, {len(made)} hypercalls')
+        self.assertEqual([call for call in made if call[0] != 'move' or call[3] != 1], [])
+        self.assertEqual(sum(domain.pages()), sum(before))
         self.assertEqual(pattern.verify(), 16 << 20)
         domain.xen.sh(f'max_mem {domain.domid} {200 * 1024}')
-        self.wait_for(lambda: domain.pages() == before, 'what Xen kept', 90)
         domain.mem_set(192)
         self.assertEqual(pattern.stop(), 16 << 20)
+
+    @OURS
+    @needs_pvh
+    @afresh
+    def test_superframes_with_holes(self):
+        """Xen has a page of a superframe already, which stops it in the middle; nobody is told."""
+        domain = self.start(self.boot(nodes=(512, 512)), nodes=[256],
+                            append='xen_privcmd.unrestricted=1')
+        full = sum(domain.pages())
+        self.assertEqual(len(domain.sh('holes 0 0 1 256 256 511').splitlines()), 6)
+        self.assertEqual(sum(domain.pages()), full - 6)
+        domain.mem_set(72)
+        said = domain.sh('dmesg | grep "of the superframe at" || true')
+        self.tell('\n' + said)
+        left = [int(pages) for pages in re.findall(r'take (\d+) pages', said)]
+        # With those that Xen had taken before it stopped at the hole.
+        self.assertEqual(sorted(left), [1, 1, 2, 257, 257, 512])
+        domain.mem_set(256)
+        self.assertEqual(sum(domain.pages()), full)
+        # No byte is lost: all of them have memory again.
+        self.assertEqual(Pattern(domain, 160).stop(), 160 << 20)
+
+    @OURS
+    @afresh
+    def test_a_host_that_takes_no_superframes(self):
+        """Nothing is unmapped in vain for it, and mapped again."""
+        took = {}
+        for words in '', 'memop-max-order=0,0,0,0':
+            xen = self.boot(nodes=(768, 768), xen_append=words, name=f'xen-orders-{bool(words)}')
+            domain = self.start(xen, type='pv', nodes=[512])
+            before = domain.pages()
+            calls = Hypercalls(domain)
+            began = time.monotonic()
+            domain.mem_set(256)
+            took[words] = time.monotonic() - began
+            made = calls.end()
+            refused = [call for call in made if call[3] < call[2]]
+            self.tell(f'{words or "as it is"}: 256 MiB in {took[words]:.1f} s, {len(made)} '
+                      f'hypercalls, {len(refused)} of them refused')
+            self.assertLessEqual(len(refused), 1)
+            domain.mem_set(512)
+            self.assertEqual(sum(domain.pages()), sum(before))
+            domain.stop()
+            self.domains.remove(domain)
+            xen.stop()
 
     @OURS
     @needs_pvh

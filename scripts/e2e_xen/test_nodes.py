@@ -3,6 +3,7 @@
 
 import base64
 import os
+import time
 import unittest
 
 from common import FLAVOUR, PAGES_PER_MIB, Pattern, XenTest, afresh, needs_pvh
@@ -45,9 +46,16 @@ class NodeTargets(XenTest):
         self.assertLessEqual(taken[0], 2 * SUPERFRAME)
         self.assertEqual(domain.sh('cat /sys/devices/system/node/node*/balloon/nr_pages').split(),
                          [str(pages) for pages in taken])
-        # It says so to the toolstack.
+        # It says so to the toolstack, once a second at most, and nothing more when all is said.
+        time.sleep(1.5)
         told = xen.sh(f'xenstore-read {top}/data/balloon/node/1/balloon').strip()
         self.assertEqual(int(told), taken[1] * 4)
+        xen.sh(f'timeout 7 xenstore-watch {top}/data/balloon/node > /tmp/said 2>&1 &')
+        domain.sh('for i in 1 2 3 4 5 6 7 8; do '
+                  'cat /sys/devices/system/node/node1/balloon/target > '
+                  '/sys/devices/system/node/node1/balloon/target; sleep 0.5; done')
+        said = xen.sh('sleep 3; cat /tmp/said').split()
+        self.assertLessEqual(len(said), 2, said)
 
         # What is no target is refused with a word, and changes nothing.
         target = domain.read('/sys/devices/system/node/node1/balloon/target')
@@ -69,6 +77,21 @@ class NodeTargets(XenTest):
         self.assertEqual(self.tool(xen, f'{domain.name} 1 auto')[0], 0)
         self.assertEqual(domain.mem_set(256), before)
         self.assertEqual(pattern.stop(), 48 << 20)
+
+    @needs_pvh
+    @afresh
+    def test_nodes_that_the_host_forgot(self):
+        """As after a restore with fewer: it has no memory for a node that it does not know."""
+        xen = self.boot()
+        domain = self.start(xen)
+        before = sum(domain.pages())
+        domain.mem_set(192)
+        xen.sh(f'pv_vnuma {domain.domid} 256/0/0,1/10')
+        began = time.monotonic()
+        self.assertEqual(sum(domain.mem_set(256, 90)), before)
+        self.tell(f'64 MiB came back in {time.monotonic() - began:.1f} s')
+        self.assertIn('host has no node 1', domain.sh('dmesg'))
+        self.assertEqual(Pattern(domain, 160, '--interleave').stop(), 160 << 20)
 
     @needs_pvh
     @afresh

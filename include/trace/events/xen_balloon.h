@@ -9,10 +9,10 @@
 
 #include <xen/interface/memory.h>
 
-/* One hypercall of the balloon's: @nr frames of @order, of which @done was done. */
+/* One hypercall of the balloon's: @nr frames of @order, of which @done was done, or an error. */
 TRACE_EVENT(memory_op,
 
-	TP_PROTO(unsigned int op, unsigned int order, unsigned long nr, unsigned long done,
+	TP_PROTO(unsigned int op, unsigned int order, unsigned long nr, long done,
 		 unsigned int flags),
 
 	TP_ARGS(op, order, nr, done, flags),
@@ -21,7 +21,7 @@ TRACE_EVENT(memory_op,
 		__field(unsigned int, op)
 		__field(unsigned int, order)
 		__field(unsigned long, nr)
-		__field(unsigned long, done)
+		__field(long, done)
 		__field(unsigned int, flags)
 	),
 
@@ -33,11 +33,12 @@ TRACE_EVENT(memory_op,
 		__entry->flags = flags;
 	),
 
-	TP_printk("op=%s order=%u nr=%lu done=%lu mem_flags=%#x",
+	TP_printk("op=%s order=%u nr=%lu done=%ld mem_flags=%#x",
 		  __print_symbolic(__entry->op,
 				   { XENMEM_decrease_reservation, "decrease" },
 				   { XENMEM_populate_physmap, "populate" },
-				   { XENMEM_exchange, "exchange" }),
+				   { XENMEM_exchange, "exchange" },
+				   { XENMEM_add_to_physmap, "move" }),
 		  __entry->order, __entry->nr, __entry->done, __entry->flags)
 );
 
