@@ -53,7 +53,9 @@ i386)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		targets+=" mm/balloon_compaction.o drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
 arm64)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=arm64 cross=aarch64-linux-gnu-
-		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o drivers/virtio/virtio_balloon.o" ;;
+		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o drivers/virtio/virtio_balloon.o"
+		targets+=" drivers/xen/balloon.o drivers/xen/balloon_numa.o drivers/xen/balloon_nodes.o"
+		targets+=" drivers/xen/xen-balloon.o" ;;
 ppc64le)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=powerpc cross=powerpc64le-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o arch/powerpc/platforms/pseries/cmm.o" ;;

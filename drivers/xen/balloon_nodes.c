@@ -58,7 +58,9 @@ static void publish_value(int vnode, const char *name, unsigned long long *old,
 		return;
 	snprintf(path, sizeof(path), "data/balloon/node/%d", vnode);
 	/* What failed is said next time. */
-	if (!xenbus_printf(XBT_NIL, path, name, "%llu", value))
+	if (xenbus_printf(XBT_NIL, path, name, "%llu", value))
+		WRITE_ONCE(publish_all, true);
+	else
 		*old = value;
 }
 

@@ -6,6 +6,7 @@
 #define pr_fmt(fmt) "xen:balloon: " fmt
 
 #include <linux/balloon_numa.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/pm.h>
@@ -68,18 +69,17 @@ static struct {
 
 /*
  * What was learned of this host, until the guest is restored on another one: it takes no
- * extents of 2M (memop-max-order), moves no frames from one page to another, and knows
- * nothing of these nodes. Under the conversation mutex.
+ * extents of 2M (memop-max-order), and knows nothing of these nodes. Under the conversation
+ * mutex.
  */
 static struct {
 	bool no_large;
-	bool no_moves;
 	nodemask_t strange;
 } host;
 
 /*
  * Until the first target is met, a guest may have less memory than it believes to have
- * (populate-on-demand): to write to pages only to give them away would use it up.
+ * (populate-on-demand): to write to superframes only to give them away would use it up.
  */
 static bool booted;
 
@@ -236,7 +236,7 @@ static void scrub(const struct balloon_extent *ext, unsigned int nr)
 	unsigned int i;
 	unsigned long j;
 
-	if (!READ_ONCE(booted) && xen_feature(XENFEAT_auto_translated_physmap))
+	if (!READ_ONCE(booted) && ext->order && xen_feature(XENFEAT_auto_translated_physmap))
 		return;
 	for (i = 0; i < nr && xen_scrub_pages; i++) {
 		struct page *page = pfn_to_page(ext[i].pfn);
@@ -250,6 +250,23 @@ static void scrub(const struct balloon_extent *ext, unsigned int nr)
 		if (ext[i].order || i % FRAMES == FRAMES - 1)
 			cond_resched();
 	}
+}
+
+/* What is written to where there is no memory is gone; on x86, which does not trap then. */
+static bool is_there(struct page *page)
+{
+	unsigned long *word, value = ~page_to_pfn(page) << 1;
+	bool there;
+
+	if (!IS_ENABLED(CONFIG_X86))
+		return false;
+	debug_pagealloc_map_pages(page, 1);
+	word = kmap_local_page(page);
+	WRITE_ONCE(*word, value);
+	there = READ_ONCE(*word) == value;
+	kunmap_local(word);
+	debug_pagealloc_unmap_pages(page, 1);
+	return there;
 }
 
 /*
@@ -266,7 +283,7 @@ static bool release_in_pieces(const struct balloon_extent *ext, unsigned int *go
 
 	if (release(frames, ext, 1, 0, got))
 		return true;
-	if (!xen_feature(XENFEAT_auto_translated_physmap))
+	if (!xen_feature(XENFEAT_auto_translated_physmap) || is_there(pfn_to_page(ext->pfn)))
 		return false;
 	rest = release_rest(frames, BALLOON_SUPERFRAME_PAGES);
 	pr_warn_ratelimited("host does not take %u pages of the superframe at 0x%lx, or has them\n",
@@ -364,17 +381,20 @@ static bool refused_often(int nid)
  */
 static unsigned int populate_strange(const struct balloon_extent *ext, unsigned int nr, int nid)
 {
-	unsigned int done = populate_either(ext, 1, 0);
+	unsigned int done = populate_either(ext, 1, 0), more;
 
 	if (!done || nr == 1)
 		return done;
-	/* Memory may have come meanwhile. */
+	/* Memory may have come meanwhile, or have come and gone. */
 	if (populate_either(ext + 1, 1, mem_flags(nid, false)))
 		return done + 1;
+	more = populate_either(ext + 1, nr - 1, 0);
+	if (!more)
+		return done;
 	pr_warn("host has no node %d: what comes back to node %d lies anywhere\n",
 		node_vnode(nid), nid);
 	node_set(nid, host.strange);
-	return done + populate_either(ext + done, nr - done, 0);
+	return done + more;
 }
 
 /* On the node it belongs to; elsewhere only after that was refused some times. */
@@ -384,6 +404,8 @@ static long deflate(struct balloon *b, const struct balloon_extent *ext, unsigne
 	unsigned int done, more;
 
 	/* An allocation waits: one hypercall, and what is not to be had so is the worker's. */
+	if (b->brief && ext->order && host.no_large)
+		return populate(frames, ext, 1, 0, mem_flags(nid, true));
 	if (b->brief)
 		return populate(frames, ext, min(nr, FRAMES), ext->order, mem_flags(nid, true));
 	done = populate_either(ext, nr, mem_flags(nid, true));
@@ -454,6 +476,20 @@ static long exchange(struct balloon *b, const struct balloon_extent *give,
 	return done;
 }
 
+static int move_frame(unsigned long from, unsigned long to)
+{
+	struct xen_add_to_physmap op = {
+		.domid = DOMID_SELF,
+		.space = XENMAPSPACE_gmfn,
+		.idx = from,
+		.gpfn = to,
+	};
+	int rc = HYPERVISOR_memory_op(XENMEM_add_to_physmap, &op);
+
+	trace_memory_op(XENMEM_add_to_physmap, 0, 1, rc ?: 1, 0);
+	return rc;
+}
+
 /*
  * The frame of one page becomes another's, which has none: no memory is allocated for it
  * or freed, whatever the host has or allows. Xen can on x86 since 2009 (XENMAPSPACE_gmfn),
@@ -462,36 +498,27 @@ static long exchange(struct balloon *b, const struct balloon_extent *give,
 static long move_frames(struct balloon *b, const struct balloon_extent *give,
 			const struct balloon_extent *take, unsigned int nr, unsigned int *taken)
 {
-	struct xen_add_to_physmap op;
 	unsigned int i;
-	int rc;
+	int rc = 0;
 
-	if (give->order || host.no_moves || PAGE_SHIFT != XEN_PAGE_SHIFT ||
+	if (!IS_ENABLED(CONFIG_X86) || give->order ||
 	    page_to_nid(pfn_to_page(give->pfn)) != page_to_nid(pfn_to_page(take->pfn)))
 		return -EOPNOTSUPP;
 	for (i = 0; i < nr; i++) {
-		op = (struct xen_add_to_physmap) {
-			.domid = DOMID_SELF,
-			.space = XENMAPSPACE_gmfn,
-			.idx = give[i].pfn,
-			.gpfn = take[i].pfn,
-		};
-		rc = HYPERVISOR_memory_op(XENMEM_add_to_physmap, &op);
-		trace_memory_op(XENMEM_add_to_physmap, 0, 1, rc ?: 1, 0);
+		rc = move_frame(give[i].pfn, take[i].pfn);
 		if (rc)
 			break;
 	}
 	*taken = i;
-	if (i == nr)
-		return i;
-	/* What is not for want of a table, or because of this frame, is so with the next, too. */
-	if (rc != -ENOMEM && rc != -EINVAL && rc != -EBUSY)
-		host.no_moves = true;
-	/* For want of a table it may have a place no longer, and none yet. */
+	/*
+	 * There was no memory for a table. If there is none again, nothing has happened. Else the
+	 * frame had a place no longer, and had none yet: it is gone.
+	 */
 	if (rc == -ENOMEM) {
-		frames[0] = give[i].pfn;
-		memory_op(XENMEM_decrease_reservation, frames, 1, 0, 0);
-		return i + 1;
+		rc = move_frame(give[i].pfn, take[i].pfn);
+		*taken += !rc;
+		if (rc != -ENOMEM)
+			return i + 1;
 	}
 	return i ?: -EOPNOTSUPP;
 }
@@ -665,6 +692,12 @@ void xen_numa_balloon_reclaim_lent(struct page **pages, unsigned int nr)
 	borrow(-(long)nr, false);
 }
 
+static void pick_ops(void)
+{
+	if (!xen_feature(XENFEAT_auto_translated_physmap))
+		balloon.ops = mem_flags(first_online_node, true) ? &ops_pv_nodes : &ops_pv;
+}
+
 /**
  * xen_numa_balloon_booted - the first target is met, or there was none
  *
@@ -699,6 +732,7 @@ static int numa_balloon_restore(struct device *dev)
 	xen_setup_features();
 	memset(&host, 0, sizeof(host));
 	memset(refusals, 0, sizeof(refusals));
+	pick_ops();
 	return numa_balloon_thaw(dev);
 }
 
@@ -720,10 +754,9 @@ int xen_numa_balloon_init(void)
 
 	if (registered)
 		return 0;
-	if (!xen_feature(XENFEAT_auto_translated_physmap))
-		balloon.ops = mem_flags(first_online_node, true) ? &ops_pv_nodes : &ops_pv;
-	/* Where machine frames are not Xen's to choose, it takes and gives them one by one. */
-	else if (xen_feature(XENFEAT_direct_mapped))
+	pick_ops();
+	/* Machine frames are not Xen's to choose there; of static memory it refuses more than one. */
+	if (xen_feature(XENFEAT_auto_translated_physmap) && xen_feature(XENFEAT_direct_mapped))
 		balloon.max_order = 0;
 	rc = balloon_register(&balloon);
 	if (rc)

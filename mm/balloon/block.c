@@ -47,13 +47,10 @@ static struct balloon_block *block_find(struct balloon_zone *bz, unsigned long i
 	return block && block->bz == bz ? block : NULL;
 }
 
-/* Its fullness has changed. Where nothing is to be had, nobody need look. */
+/* Its fullness has changed. */
 static void block_move(struct balloon_block *block)
 {
-	if (block->nr)
-		list_move_tail(&block->list, &block->bz->buckets[balloon_bucket(block->nr)]);
-	else
-		list_del_init(&block->list);
+	list_move_tail(&block->list, &block->bz->buckets[balloon_bucket(block->nr)]);
 }
 
 /* How long a block without a free page is left alone. */
@@ -562,7 +559,7 @@ unsigned int balloon_dequeue_zone_pages(struct balloon_zone *bz,
 	bool end;
 	int i;
 
-	for (i = 0; i < BALLOON_NR_BUCKETS && n < nr; i++) {
+	for (i = 0; i <= BALLOON_STUCK_BUCKET && n < nr; i++) {
 		idle = 0;
 		do {
 			got = bucket_dequeue(bz, &bz->buckets[i], ext + n, nr - n, &end);
@@ -618,7 +615,8 @@ unsigned int balloon_dequeue_emptiest(struct balloon_zone *bz, struct balloon_ex
 	for (i = 0; i < BALLOON_FULL_BUCKET && !emptiest; i++) {
 		seen = 0;
 		list_for_each_entry(block, &bz->buckets[i], list) {
-			if (!emptiest || block->nr < emptiest->nr)
+			/* With a page that is lent, it would be no whole block for the guest. */
+			if (!block->away && (!emptiest || block->nr < emptiest->nr))
 				emptiest = block;
 			if (++seen == HOLD_BLOCKS)
 				break;
@@ -706,7 +704,7 @@ static bool fuller_exists(struct balloon_block *block)
 	int i;
 
 	unstick_blocks(block->bz);
-	for (i = balloon_bucket(block->nr); i < BALLOON_FULL_BUCKET; i++) {
+	for (i = balloon_bucket(block->nr + block->away); i < BALLOON_FULL_BUCKET; i++) {
 		bucket = &block->bz->buckets[i];
 		first = list_first_entry_or_null(bucket, struct balloon_block, list);
 		if (first && (first != block || !list_is_singular(bucket)))

@@ -157,8 +157,8 @@ static bool check_bucket(struct check *c, int bucket, bool look, unsigned long *
 	block = list_first_entry_or_null(queue, struct balloon_block, list);
 	first = block ? block->index : 0;
 	over = !block;
-	/* Each has a page, or had one a moment ago. */
-	left = c->bz->nr_partial + 1;
+	/* Each has a page, or had one a moment ago, or has lent one. */
+	left = c->bz->nr_partial + c->bz->nr_foreign + 1;
 	while (!over && left) {
 		n = 0;
 		list_for_each_entry_safe(block, next, queue, list) {

@@ -62,11 +62,12 @@ struct movable_operations;
  */
 #define BALLOON_FULL_BUCKET	16
 #define BALLOON_STUCK_BUCKET	17
-#define BALLOON_NR_BUCKETS	18
+#define BALLOON_EMPTY_BUCKET	18
+#define BALLOON_NR_BUCKETS	19
 
 /**
  * struct balloon_block - a 2M block some of whose base pages are ballooned
- * @list: in the bucket of its zone that its fullness asks for; in none without pages
+ * @list: in the bucket of its zone that its fullness asks for
  * @bz: the zone; a block that straddles two zones belongs to the one whose
  *	page came first, and pages of the other are not taken
  * @index: pfn >> SUPERFRAME_ORDER
@@ -301,7 +302,7 @@ static inline struct balloon_node *balloon_node_from(int *nid)
 /* block.c: partial blocks, and which of their base pages are ballooned */
 static inline unsigned int balloon_bucket(unsigned int nr)
 {
-	return nr * BALLOON_FULL_BUCKET / SUPERFRAME_PAGES;
+	return nr ? nr * BALLOON_FULL_BUCKET / SUPERFRAME_PAGES : BALLOON_EMPTY_BUCKET;
 }
 
 static inline unsigned long balloon_block_index(const struct page *page)

@@ -321,13 +321,19 @@ static unsigned int take_whole(struct balloon *b, int nid, struct balloon_extent
 	return got;
 }
 
+/* Superframes that the host is given at once. */
+static unsigned int superframe_batch(const struct balloon *b)
+{
+	return min(b->inflate_batch ?: BALLOON_BATCH_SUPERFRAMES, BALLOON_BATCH_SUPERFRAMES);
+}
+
 static void grow_by_superframes(struct balloon *b, int nid, unsigned long nr)
 {
 	unsigned int got, pages, given;
 	bool evacuated;
 	struct page *head;
 
-	nr = min_t(unsigned long, nr, min(b->inflate_batch ?: UINT_MAX, BALLOON_BATCH_SUPERFRAMES));
+	nr = min_t(unsigned long, nr, superframe_batch(b));
 	got = take_whole(b, nid, b->ext, nr, &pages, &evacuated);
 	if (!got && !pages && b->pass->booting)
 		pass_learns(b->pass, nid, &b->pass->no_superframe);
@@ -617,7 +623,7 @@ static unsigned long move_batch(struct balloon *b, int to, int from, unsigned lo
 	node_holds(from, &superframes, &partial);
 	if (pages >= SUPERFRAME_PAGES && superframes && !node_isset(to, p->no_superframe)) {
 		nr = min3(pages / SUPERFRAME_PAGES, superframes,
-			  (unsigned long)BALLOON_BATCH_SUPERFRAMES);
+			  (unsigned long)superframe_batch(b));
 		nr = take_whole(b, to, b->ext, nr, &rest, &evacuated);
 		/* A block that was ballooned in part is filled up: as good as any. */
 		if (nr || !rest) {
