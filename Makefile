@@ -63,8 +63,13 @@ fuzz: deps ## libFuzzer on the core in user space, for MINUTES=
 	@scripts/tree.sh
 	@$(MAKE) -s --no-print-directory -C tools/testing/balloon -j$$(nproc) fuzz $(if $(MINUTES),MINUTES=$(MINUTES))
 
+.PHONY: xen
+xen: ## the patched hypervisor: build/xen-patched/xen
+	@scripts/deps.sh xen
+	@scripts/xen-build.sh
+
 .PHONY: test-xen
-test-xen: kernel vanilla ## tests under a real Xen; FLAVOUR=vanilla runs them on the unpatched kernel
+test-xen: kernel vanilla $(if $(filter patched,$(HYPERVISOR)),xen) ## tests under a real Xen; HYPERVISOR=patched, FLAVOUR=vanilla choose others
 	@scripts/build.sh lend
 	@scripts/xen-root.sh
 	@scripts/initramfs.sh xen

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Installs the Debian packages (12 and 13) that building, booting and testing need: deps.sh [deb]
+# Installs the Debian packages (12 and 13) that building, booting and testing need: deps.sh [deb|xen]
 # Asks only dpkg's database, so it costs nothing where all is there. 'deb' adds what only the
-# making and the trial of Debian packages need.
+# making and the trial of Debian packages need, 'xen' what only the hypervisor's build does.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -28,7 +28,8 @@ deb)	# bindeb-pkg, the configuration of Debian's kernels, a root for the trial
 	packages+=(debhelper dpkg-dev debootstrap e2fsprogs)
 	# A configuration of one's own does as well.
 	[ -n "${CONFIG-}" ] || packages+=(linux-config-6.12) ;;
-*)	die "usage: deps.sh [deb]" ;;
+xen)	packages+=(dpkg-dev patch) ;;
+*)	die "usage: deps.sh [deb|xen]" ;;
 esac
 
 # A source tarball of one's own does as well.

@@ -24,6 +24,11 @@ import time
 from guest import BUILD, QEMU, TOP, TROUBLE, Guest, GuestError, initramfs_of, kernel_of
 
 XEN = os.path.join(BUILD, 'xen')
+# Debian's hypervisor, or ours.
+HYPERVISORS = {'debian': os.path.join(XEN, 'xen'), 'patched': os.path.join(BUILD, 'xen-patched', 'xen')}
+HYPERVISOR = os.environ.get('HYPERVISOR', 'debian')
+if HYPERVISOR not in HYPERVISORS:
+    raise SystemExit(f'HYPERVISOR={HYPERVISOR}: allowed are {", ".join(HYPERVISORS)}')
 CONSOLES = '/var/log/xen/console'
 ORDINARY_DISTANCE = 20
 # Making 512 devices that nobody opens is most of a boot here.
@@ -88,7 +93,7 @@ class Xen(Guest):
             self.files[f'{guest}.kernel'] = kernel_of(guest)
 
     def _boot(self):
-        for path in [os.path.join(XEN, 'xen'), self.initramfs, *self.files.values()]:
+        for path in [HYPERVISORS[HYPERVISOR], self.initramfs, *self.files.values()]:
             if not os.path.exists(path):
                 raise GuestError(f'{os.path.relpath(path, TOP)} is not there: build it first')
         # The kernel unpacks one archive after the other: dom0 itself need not be packed anew.
@@ -113,7 +118,7 @@ class Xen(Guest):
 
         # dom0, or Xen, crashes on the larger CPUs that QEMU has.
         replace('-cpu', 'qemu64,+svm,+npt')
-        replace('-kernel', os.path.join(XEN, 'xen'))
+        replace('-kernel', HYPERVISORS[HYPERVISOR])
         replace('-append', 'console=com1 com1=115200 conring_size=256k numa=on noreboot '
                 f'bootscrub=0 guest_loglvl=all dom0_mem={self.dom0_mib}M,max:{self.dom0_mib}M '
                 f'dom0_max_vcpus={len(sum(self.cpus, []))} {self.xen_append}')

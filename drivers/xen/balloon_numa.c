@@ -60,8 +60,8 @@
 #define EXACT_TRIES		3
 #define EXACT_PAUSE		(HZ / 2)
 
-/* Under the conversation mutex. */
-static xen_pfn_t frames[FRAMES];
+/* Under the conversation mutex: of what is given or taken, and of what comes for it. */
+static xen_pfn_t frames[FRAMES], for_frames[FRAMES];
 static struct {
 	unsigned int nr;
 	unsigned long last;		/* in jiffies */
@@ -69,11 +69,12 @@ static struct {
 
 /*
  * What was learned of this host, until the guest is restored on another one: it takes no
- * extents of 2M (memop-max-order), and knows nothing of these nodes. Under the conversation
- * mutex.
+ * extents of 2M (memop-max-order), exchanges for frames of any node only, and knows nothing
+ * of these nodes. Under the conversation mutex.
  */
 static struct {
 	bool no_large;
+	bool exchanges_anywhere;
 	nodemask_t strange;
 } host;
 
@@ -431,18 +432,21 @@ static long deflate_nowait(struct balloon *b, const struct balloon_extent *ext, 
 }
 
 /*
- * Xen changes as many frames for one as make a superframe at once, or none; it
- * takes them from wherever it likes.
+ * Xen changes as many frames for one as make a superframe at once, or none. Without the patch
+ * of this project it takes them from wherever it likes, and it is no business of a guest's
+ * from where: -EINVAL.
  */
 static long exchange(struct balloon *b, const struct balloon_extent *give,
 		     const struct balloon_extent *take, unsigned int nr, unsigned int *taken)
 {
-	static xen_pfn_t out[FRAMES];
 	struct xen_memory_exchange op;
 	unsigned int done = 0, order, n, got;
+	unsigned int flags = mem_flags(page_to_nid(pfn_to_page(take->pfn)), true);
 	bool mapped;
 	int rc;
 
+	if (flags && host.exchanges_anywhere)
+		return -EOPNOTSUPP;
 	nr = xen_pv_balloon_prepare(take, nr);
 	scrub(give, nr);
 	while (done < nr) {
@@ -452,23 +456,29 @@ static long exchange(struct balloon *b, const struct balloon_extent *give,
 			.in.nr_extents = list_frames(frames, give + done, n, order, true),
 			.in.extent_order = order,
 			.in.domid = DOMID_SELF,
-			.out.nr_extents = list_frames(out, take + done, n, take->order, false),
+			.out.nr_extents = list_frames(for_frames, take + done, n,
+						      take->order, false),
 			.out.extent_order = take->order,
+			.out.address_bits = flags,
 			.out.domid = DOMID_SELF,
 		};
 		set_xen_guest_handle(op.in.extent_start, frames);
-		set_xen_guest_handle(op.out.extent_start, out);
+		set_xen_guest_handle(op.out.extent_start, for_frames);
 		xen_pv_balloon_unmap(give + done, n);
 		rc = HYPERVISOR_memory_op(XENMEM_exchange, &op);
 		trace_memory_op(XENMEM_exchange, order, op.in.nr_extents,
-				op.nr_exchanged ? (long)op.nr_exchanged : rc, 0);
+				op.nr_exchanged ? (long)op.nr_exchanged : rc, flags);
 		got = min_t(xen_ulong_t, op.nr_exchanged >> (give->order - order), n);
-		mapped = xen_pv_balloon_map(take + done, got, out, take->order);
+		mapped = xen_pv_balloon_map(take + done, got, for_frames, take->order);
 		mapped &= xen_pv_balloon_map(give + done + got, n - got,
 					     frames + (got << (give->order - order)), order);
 		if (!mapped)
 			pr_err_ratelimited("host does not let us have our pages\n");
 		done += got;
+		if (!done && flags && rc == -EINVAL) {
+			host.exchanges_anywhere = true;
+			return -EOPNOTSUPP;
+		}
 		if (got < n)
 			break;
 	}
@@ -495,15 +505,12 @@ static int move_frame(unsigned long from, unsigned long to)
  * or freed, whatever the host has or allows. Xen can on x86 since 2009 (XENMAPSPACE_gmfn),
  * with base pages. The frame stays where it is, so it has to be one node's.
  */
-static long move_frames(struct balloon *b, const struct balloon_extent *give,
-			const struct balloon_extent *take, unsigned int nr, unsigned int *taken)
+static long move_frames(const struct balloon_extent *give, const struct balloon_extent *take,
+			unsigned int nr, unsigned int *taken)
 {
 	unsigned int i;
 	int rc = 0;
 
-	if (!IS_ENABLED(CONFIG_X86) || give->order ||
-	    page_to_nid(pfn_to_page(give->pfn)) != page_to_nid(pfn_to_page(take->pfn)))
-		return -EOPNOTSUPP;
 	for (i = 0; i < nr; i++) {
 		rc = move_frame(give[i].pfn, take[i].pfn);
 		if (rc)
@@ -523,6 +530,53 @@ static long move_frames(struct balloon *b, const struct balloon_extent *give,
 	return i ?: -EOPNOTSUPP;
 }
 
+/*
+ * Where the hypervisor has the patch of this project: a page's frame goes back to it, and
+ * another one comes, that which makes the 2M around it whole if it is free.
+ */
+static long exchange_gfns(const struct balloon_extent *give, const struct balloon_extent *take,
+			  unsigned int nr, unsigned int *taken)
+{
+	struct xen_exchange_gfns op = {
+		.domid = DOMID_SELF,
+		.flags = XENMEM_xg_superpage,
+		.mem_flags = mem_flags(page_to_nid(pfn_to_page(take->pfn)), true),
+	};
+	unsigned int done = 0;
+	int rc;
+
+	scrub(give, nr);
+	do {
+		op.nr = list_frames(frames, give + done, min(nr - done, FRAMES), 0, true);
+		list_frames(for_frames, take + done, op.nr, 0, false);
+		set_xen_guest_handle(op.depopulate, frames);
+		set_xen_guest_handle(op.populate, for_frames);
+		rc = HYPERVISOR_memory_op(XENMEM_exchange_gfns, &op);
+		trace_memory_op(XENMEM_exchange_gfns, 0, op.nr, rc, op.mem_flags);
+		done += clamp(rc, 0, (int)op.nr);
+	} while (rc == op.nr && done < nr);
+	*taken = done;
+	/* There may be no memory on the node, or somebody else has the first page (a grant). */
+	return done ?: -EOPNOTSUPP;
+}
+
+static long exchange_translated(struct balloon *b, const struct balloon_extent *give,
+				const struct balloon_extent *take, unsigned int nr,
+				unsigned int *taken)
+{
+	long done = -EOPNOTSUPP;
+
+	/* To give 2M and to take them is what makes them whole. */
+	if (!IS_ENABLED(CONFIG_X86_64) || give->order)
+		return done;
+	if (xen_feature(XENFEAT_memory_op_exchange_gfns))
+		done = exchange_gfns(give, take, nr, taken);
+	if (done == -EOPNOTSUPP &&
+	    page_to_nid(pfn_to_page(give->pfn)) == page_to_nid(pfn_to_page(take->pfn)))
+		done = move_frames(give, take, nr, taken);
+	return done;
+}
+
 static void update(struct balloon *b, unsigned long pages, bool busy)
 {
 	xen_balloon_core_holds(pages);
@@ -537,7 +591,7 @@ static const struct balloon_ops ops = {
 	.inflate = inflate,
 	.deflate = deflate,
 	.deflate_nowait = deflate_nowait,
-	.exchange = move_frames,
+	.exchange = exchange_translated,
 	.update = update,
 };
 
@@ -546,13 +600,6 @@ static const struct balloon_ops ops_pv = {
 	.inflate = inflate,
 	.deflate = deflate,
 	.exchange = exchange,
-	.update = update,
-};
-
-/* As Xen can't be told where to take what it exchanges from. */
-static const struct balloon_ops ops_pv_nodes = {
-	.inflate = inflate,
-	.deflate = deflate,
 	.update = update,
 };
 
@@ -692,12 +739,6 @@ void xen_numa_balloon_reclaim_lent(struct page **pages, unsigned int nr)
 	borrow(-(long)nr, false);
 }
 
-static void pick_ops(void)
-{
-	if (!xen_feature(XENFEAT_auto_translated_physmap))
-		balloon.ops = mem_flags(first_online_node, true) ? &ops_pv_nodes : &ops_pv;
-}
-
 /**
  * xen_numa_balloon_booted - the first target is met, or there was none
  *
@@ -732,7 +773,6 @@ static int numa_balloon_restore(struct device *dev)
 	xen_setup_features();
 	memset(&host, 0, sizeof(host));
 	memset(refusals, 0, sizeof(refusals));
-	pick_ops();
 	return numa_balloon_thaw(dev);
 }
 
@@ -754,7 +794,8 @@ int xen_numa_balloon_init(void)
 
 	if (registered)
 		return 0;
-	pick_ops();
+	if (!xen_feature(XENFEAT_auto_translated_physmap))
+		balloon.ops = &ops_pv;
 	/* Machine frames are not Xen's to choose there; of static memory it refuses more than one. */
 	if (xen_feature(XENFEAT_auto_translated_physmap) && xen_feature(XENFEAT_direct_mapped))
 		balloon.max_order = 0;

@@ -7,7 +7,7 @@ import time
 import unittest
 
 from guest import BUILD
-from common import FLAVOUR, PAGES_PER_MIB, Pattern, XenTest, afresh, needs_pvh
+from common import FLAVOUR, HYPERVISOR, PAGES_PER_MIB, Pattern, XenTest, afresh, needs_pvh
 
 SUPERFRAME = 512
 TRACING = '/sys/kernel/tracing'
@@ -125,7 +125,7 @@ class Balloon(XenTest):
         moved = stat(domain, 'migrate') - moved
         after = domain.pages()
         kinds = {op: sum(1 for made_op, *_ in made if made_op == op)
-                 for op in ('exchange', 'move', 'decrease', 'populate')}
+                 for op in ('exchange', 'move', 'swap', 'decrease', 'populate')}
         self.tell(domain.sh('cd /sys/devices/system/node/node0/balloon; grep . nr_* stat | '
                             'tr "\\n" " "'))
         self.tell(f'{moved} pages moved: {kinds}; pages per physical node {before}, then {after}')
@@ -150,7 +150,41 @@ class Balloon(XenTest):
         domain = self.start(self.boot(), nodes=[192])
         kinds, moved = self.compaction(domain, 16)
         self.assertEqual(kinds['exchange'], 0)
-        self.assertEqual(kinds['move'], moved)
+        if HYPERVISOR == 'patched':
+            self.assertGreater(kinds['swap'], 0)
+            self.assertEqual(kinds['populate'], 0)
+        else:
+            self.assertEqual(kinds['move'], moved)
+
+    @OURS
+    @needs_pvh
+    @afresh
+    def test_superframes_made_whole(self):
+        """Of base pages that move within the balloon come superframes for the guest, which the
+        patched hypervisor maps as such again."""
+        domain = self.start(self.boot(), nodes=[192])
+        pattern, before = self.scatter(domain, 16)
+        blocks = '/sys/devices/system/node/node0/balloon/nr_partial'
+        partial, (whole, tables) = int(domain.read(blocks)), domain.mappings()
+        moved = stat(domain, 'migrate')
+        domain.sh('killall fragment')
+
+        def compacted():
+            domain.sh('echo 1 > /proc/sys/vm/compact_memory; sleep 1')
+            return int(domain.read(blocks)) < SUPERFRAME
+        self.wait_for(compacted, 'all partial blocks but one to be superframes', 120)
+        now, left = domain.mappings()
+        self.tell(f'{HYPERVISOR}: {partial} pages in partial blocks, '
+                  f'{stat(domain, "migrate") - moved} moved: blocks mapped in 2M and in 4K '
+                  f'{whole, tables}, then {now, left}')
+        self.assertEqual(sum(domain.pages()), sum(before))
+        if HYPERVISOR == 'patched':
+            self.assertGreaterEqual(now - whole, 8)
+        else:
+            self.assertLessEqual(now - whole, 0)
+        self.assertEqual(pattern.verify(), 16 << 20)
+        domain.mem_set(192)
+        self.assertEqual(pattern.stop(), 16 << 20)
 
     @OURS
     @needs_pvh
@@ -170,7 +204,9 @@ class Balloon(XenTest):
         self.wait_for(compacted, 'compaction of ballooned pages')
         made = calls.end()
         self.tell(f'{stat(domain, "migrate") - moved} pages moved, {len(made)} hypercalls')
-        self.assertEqual([call for call in made if call[0] != 'move' or call[3] != 1], [])
+        # One by one, or as many as there were to be moved at a time.
+        self.assertEqual([call for call in made if call[0] not in ('move', 'swap') or
+                          call[3] != call[2]], [])
         self.assertEqual(sum(domain.pages()), sum(before))
         self.assertEqual(pattern.verify(), 16 << 20)
         domain.xen.sh(f'max_mem {domain.domid} {200 * 1024}')
@@ -185,7 +221,7 @@ class Balloon(XenTest):
         domain = self.start(self.boot(nodes=(512, 512)), nodes=[256],
                             append='xen_privcmd.unrestricted=1')
         full = sum(domain.pages())
-        self.assertEqual(len(domain.sh('holes 0 0 1 256 256 511').splitlines()), 6)
+        self.assertEqual(len(domain.sh('memop holes 0 0 1 256 256 511').splitlines()), 6)
         self.assertEqual(sum(domain.pages()), full - 6)
         domain.mem_set(72)
         said = domain.sh('dmesg | grep "of the superframe at" || true')

@@ -38,7 +38,8 @@ TRACE_EVENT(memory_op,
 				   { XENMEM_decrease_reservation, "decrease" },
 				   { XENMEM_populate_physmap, "populate" },
 				   { XENMEM_exchange, "exchange" },
-				   { XENMEM_add_to_physmap, "move" }),
+				   { XENMEM_add_to_physmap, "move" },
+				   { XENMEM_exchange_gfns, "swap" }),
 		  __entry->order, __entry->nr, __entry->done, __entry->flags)
 );
 

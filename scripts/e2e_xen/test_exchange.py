@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the patched hypervisor makes of a 2M area, a page of which goes and comes back: read from
+the processor's tables. Debian's beside it."""
+
+import unittest
+
+from common import FLAVOUR, HYPERVISOR, XenTest, afresh, needs_pvh
+
+ENOMEM, EBUSY, EINVAL, ENOSYS = 12, 16, 22, 38
+PREFER, ONLY = 1, 2
+
+
+@unittest.skipIf(FLAVOUR == 'vanilla', 'what is looked at is the hypervisor')
+class Exchange(XenTest):
+    def begin(self):
+        # Two physical nodes of which the guest uses one, and the other has no part in it.
+        self.domain = self.start(self.boot(nodes=(768, 768)), nodes=[256],
+                                 append='xen_privcmd.unrestricted=1 transparent_hugepage=always')
+        said = self.domain.sh('mkfifo /tmp/do; memop area < /tmp/do > /tmp/did 2>&1 & '
+                              'exec 3> /tmp/do; (sleep 100000 >&3 &); '
+                              'while [ ! -s /tmp/did ]; do sleep 0.1; done; cat /tmp/did')
+        self.assertIn('area', said)
+        self.lines = 1
+
+    def do(self, what):
+        """Returns what the hypervisor answers."""
+        self.lines += 1
+        said = self.domain.sh(f'echo {what} > /tmp/do; '
+                              f'while [ $(wc -l < /tmp/did) -lt {self.lines} ]; do sleep 0.05; done; '
+                              'tail -n 1 /tmp/did')
+        return int(said.split()[1])
+
+    def whole(self):
+        return self.domain.mappings()[0]
+
+    @needs_pvh
+    @afresh
+    def test_a_page_that_goes_and_comes_back(self):
+        self.begin()
+        pages, whole = self.domain.pages(), self.whole()
+        self.assertEqual(self.do('out a'), 1)
+        self.assertEqual(self.whole(), whole - 1)
+        # Any frame: it stays in pieces, on either hypervisor.
+        self.assertEqual(self.do('in a'), 1)
+        self.assertEqual(self.whole(), whole - 1)
+        self.assertEqual(self.do('out a'), 1)
+        self.assertEqual(self.do('move b a'), 0)
+        self.assertEqual(self.whole(), whole - 1)
+        self.assertEqual(self.do('move a b'), 0)
+        done = self.do(f'swap a b {PREFER}')
+        after = self.whole()
+        self.tell(f'{HYPERVISOR}: exchange_gfns says {done}; blocks mapped in 2M: {whole} at first, '
+                  f'{whole - 1} without the page, then {after}')
+        if HYPERVISOR != 'patched':
+            self.assertEqual(done, -ENOSYS)
+            return
+        self.assertEqual((done, after), (1, whole))
+        self.assertEqual(self.do('verify'), 0)
+        self.assertEqual(sum(self.domain.pages()), sum(pages) - 1)
+        self.assertEqual(self.do('in b'), 1)
+        self.assertEqual(self.domain.pages(), pages)
+
+    @unittest.skipIf(HYPERVISOR != 'patched', 'needs the patched hypervisor')
+    @needs_pvh
+    @afresh
+    def test_what_is_refused(self):
+        self.begin()
+        pages, whole = self.domain.pages(), self.whole()
+        # Not empty; not there.
+        self.assertEqual(self.do(f'swap a b {PREFER}'), -EINVAL)
+        self.assertEqual(self.do('out a'), 1)
+        self.assertEqual(self.do('out b'), 1)
+        self.assertEqual(self.do(f'swap a b {PREFER}'), -EINVAL)
+        self.assertEqual(self.do('in b'), 1)
+        self.assertEqual(self.do('swap a b 4'), -EINVAL)
+        self.assertEqual(self.domain.pages(), [pages[0] - 1, pages[1]])
+        # The guest may have no more, and not even what it has.
+        self.domain.xen.sh(f'max_mem {self.domain.domid} {200 * 1024}')
+        self.assertLessEqual(self.do('in a'), 0)
+        self.assertEqual(self.do(f'swap a b {PREFER}'), 1)
+        self.assertEqual(self.whole(), whole)
+        self.assertEqual(self.do('verify'), 0)
+        self.assertEqual(sum(self.domain.pages()), sum(pages) - 1)
+        self.domain.xen.sh(f'max_mem {self.domain.domid} {260 * 1024}')
+        self.assertEqual(self.do('in b'), 1)
+        self.assertEqual(sum(self.domain.pages()), sum(pages))

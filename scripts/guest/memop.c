@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Under Xen: has it do to the guest's memory what the kernel would ask for, or what one that
+ * was there before may have asked for (kexec).
+ *
+ *	memop holes AT...	has Xen take page AT (0 to 511) of a superframe that is free, of
+ *				another one for each; prints "hole PFN" for each
+ *	memop area		has a superframe of its own and another page, and does with them
+ *				what the lines of its standard input say; answers each with "OP RC":
+ *		out a|b		Xen takes page 256 of the superframe, or the other page
+ *		in a|b		and gives memory for it
+ *		move a b	the frame of one becomes the other's
+ *		swap a b F	XENMEM_exchange_gfns: memory for a, b is taken; F: its flags
+ *		verify		whether the superframe's other pages are as they were
+ *
+ * Needs xen_privcmd.unrestricted=1 on the kernel's command line.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* From xen/privcmd.h and Xen's public headers, which not every machine has. */
+struct privcmd_hypercall {
+	uint64_t op;
+	uint64_t arg[5];
+};
+
+#define IOCTL_PRIVCMD_HYPERCALL	_IOC(_IOC_NONE, 'P', 0, sizeof(struct privcmd_hypercall))
+#define MEMORY_OP		12
+#define DECREASE_RESERVATION	1
+#define POPULATE_PHYSMAP	6
+#define ADD_TO_PHYSMAP		7
+#define EXCHANGE_GFNS		30
+#define MAPSPACE_GMFN		2
+#define DOMID_SELF		0x7ff0
+
+struct reservation {
+	uint64_t *extent_start;
+	uint64_t nr_extents;
+	uint32_t extent_order;
+	uint32_t mem_flags;
+	uint16_t domid;
+};
+
+struct add_to_physmap {
+	uint16_t domid;
+	uint16_t size;
+	uint32_t space;
+	uint64_t idx;
+	uint64_t gpfn;
+};
+
+struct exchange_gfns {
+	uint16_t domid;
+	uint16_t flags;
+	uint32_t nr;
+	uint32_t extent_order;
+	uint32_t mem_flags;
+	uint64_t *populate;
+	uint64_t *depopulate;
+};
+
+/* From linux/kernel-page-flags.h. */
+#define BUDDY		0x400
+#define PAGE		4096UL
+#define SUPERFRAME	512
+
+static int flags_fd, privcmd_fd;
+/* What a hypercall reads has to be there. */
+static struct {
+	struct reservation op;
+	struct add_to_physmap move;
+	struct exchange_gfns swap;
+	uint64_t frame, other;
+} *call;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "memop: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static long memory_op(uint64_t op, void *arg)
+{
+	struct privcmd_hypercall h = { MEMORY_OP, { op, (uintptr_t)arg } };
+	long rc = ioctl(privcmd_fd, IOCTL_PRIVCMD_HYPERCALL, &h);
+
+	return rc < 0 ? -errno : rc;
+}
+
+static long change(uint64_t op, uint64_t pfn)
+{
+	call->frame = pfn;
+	call->op = (struct reservation){ &call->frame, 1, 0, 0, DOMID_SELF };
+	return memory_op(op, &call->op);
+}
+
+static void begin(void)
+{
+	privcmd_fd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
+	if (privcmd_fd < 0)
+		die("/dev/xen/privcmd");
+	call = mmap(NULL, sizeof(*call), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED, -1, 0);
+	if (call == MAP_FAILED)
+		die("mmap");
+}
+
+static bool is_free(uint64_t pfn)
+{
+	uint64_t flags[SUPERFRAME];
+	int i;
+
+	if (pread(flags_fd, flags, sizeof(flags), pfn * sizeof(*flags)) != sizeof(flags))
+		return false;
+	for (i = 0; i < SUPERFRAME; i++)
+		if (!(flags[i] & BUDDY))
+			return false;
+	return true;
+}
+
+static int holes(int argc, char **argv)
+{
+	uint64_t pfn;
+	int n = 0;
+	long at;
+
+	flags_fd = open("/proc/kpageflags", O_RDONLY);
+	if (flags_fd < 0)
+		die("/proc/kpageflags");
+	/* The first 16 MiB are for devices. */
+	for (pfn = 8 * SUPERFRAME; n < argc && pfn < (64ULL << 18); pfn += SUPERFRAME) {
+		if (!is_free(pfn))
+			continue;
+		at = atol(argv[n]);
+		if (change(DECREASE_RESERVATION, pfn + at) != 1)
+			die("XENMEM_decrease_reservation");
+		/* Somebody may just have got it. */
+		if (!is_free(pfn)) {
+			if (change(POPULATE_PHYSMAP, pfn + at) != 1)
+				die("XENMEM_populate_physmap");
+			continue;
+		}
+		printf("hole %llu\n", (unsigned long long)(pfn + at));
+		n++;
+	}
+	return n < argc;
+}
+
+static uint64_t pfn_of(void *at)
+{
+	static int fd = -1;
+	uint64_t entry = 0;
+
+	if (fd < 0)
+		fd = open("/proc/self/pagemap", O_RDONLY);
+	if (pread(fd, &entry, sizeof(entry), (uintptr_t)at / PAGE * sizeof(entry)) != sizeof(entry))
+		die("/proc/self/pagemap");
+	return entry & ((1ULL << 55) - 1);
+}
+
+/* 2M in one piece of the guest's. */
+static char *superframe(void)
+{
+	char *at = mmap(NULL, 2 * SUPERFRAME * PAGE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int i;
+
+	if (at == MAP_FAILED)
+		die("mmap");
+	at = (char *)(((uintptr_t)at + SUPERFRAME * PAGE - 1) & ~(SUPERFRAME * PAGE - 1));
+	if (madvise(at, SUPERFRAME * PAGE, MADV_HUGEPAGE) || mlock(at, SUPERFRAME * PAGE))
+		die("2M");
+	for (i = 0; i < SUPERFRAME; i++)
+		*(uint64_t *)(at + i * PAGE) = i * 7919 + 1;
+	if (pfn_of(at) % SUPERFRAME || pfn_of(at + 511 * PAGE) != pfn_of(at) + 511) {
+		fprintf(stderr, "memop: no superframe is free\n");
+		exit(1);
+	}
+	return at;
+}
+
+static long verify(char *at)
+{
+	long bad = 0;
+	int i;
+
+	for (i = 0; i < SUPERFRAME; i++)
+		bad += i != 256 && *(uint64_t *)(at + i * PAGE) != (uint64_t)(i * 7919 + 1);
+	return bad;
+}
+
+static int area(void)
+{
+	char line[64], op[16], first[8], second[8], *at = superframe(), *other;
+	bool out[2] = { false, false };
+	uint64_t pfn[2];
+	int flags, n, i;
+	long rc;
+
+	other = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED, -1, 0);
+	if (other == MAP_FAILED)
+		die("mmap");
+	*other = 1;
+	pfn[0] = pfn_of(at + 256 * PAGE);
+	pfn[1] = pfn_of(other);
+	printf("area %llu other %llu\n", (unsigned long long)pfn_of(at),
+	       (unsigned long long)pfn[1]);
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		flags = 0;
+		n = sscanf(line, "%15s %7s %7s %d", op, first, second, &flags);
+		i = n > 1 && first[0] == 'b';
+		rc = -1000;
+		if (n >= 1 && !strcmp(op, "verify")) {
+			rc = verify(at);
+		} else if (n >= 2 && !strcmp(op, "out")) {
+			rc = change(DECREASE_RESERVATION, pfn[i]);
+			out[i] |= rc == 1;
+		} else if (n >= 2 && !strcmp(op, "in")) {
+			rc = change(POPULATE_PHYSMAP, pfn[i]);
+			out[i] &= rc != 1;
+		} else if (n >= 3 && !strcmp(op, "move")) {
+			call->move = (struct add_to_physmap){
+				DOMID_SELF, 0, MAPSPACE_GMFN, pfn[i], pfn[!i] };
+			rc = memory_op(ADD_TO_PHYSMAP, &call->move);
+			if (!rc)
+				out[i] = true, out[!i] = false;
+		} else if (n >= 3 && !strcmp(op, "swap")) {
+			call->frame = pfn[i];
+			call->other = pfn[!i];
+			call->swap = (struct exchange_gfns){
+				DOMID_SELF, flags, 1, 0, 0, &call->frame, &call->other };
+			rc = memory_op(EXCHANGE_GFNS, &call->swap);
+			if (rc == 1)
+				out[i] = false, out[!i] = true;
+		}
+		printf("%s %ld\n", op, rc);
+		fflush(stdout);
+	}
+	/* The kernel is to get back what it gave. */
+	for (i = 0; i < 2; i++)
+		if (out[i] && change(POPULATE_PHYSMAP, pfn[i]) != 1)
+			pause();
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	int i;
+
+	for (i = 2; i < argc; i++)
+		if (atol(argv[i]) < 0 || atol(argv[i]) >= SUPERFRAME)
+			break;
+	if (argc > 2 && i == argc && !strcmp(argv[1], "holes")) {
+		begin();
+		return holes(argc - 2, argv + 2);
+	}
+	if (argc == 2 && !strcmp(argv[1], "area")) {
+		begin();
+		return area();
+	}
+	fprintf(stderr, "usage: memop holes 0..511... | memop area\n");
+	return 2;
+}

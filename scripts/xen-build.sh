@@ -1,0 +1,128 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Builds the patched hypervisor: xen-build.sh [source]
+#
+#	build/xen-source/pristine	Debian's source package, its own patches applied, as a git tree
+#	build/xen-patched/source	the same with patches/xen-4.17/ on top
+#	build/xen-patched/xen		the hypervisor
+#
+# 'source' only makes the trees, which is how the queue is checked. XEN_SOURCE= names an unpacked
+# source tree of one's own. Nothing is installed, and apt's own lists are left alone.
+
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+queue=$TOP/patches/xen-4.17
+source=$BUILD/xen-source
+pristine=$source/pristine
+patched=$BUILD/xen-patched
+log=$BUILD/logs/xen-source.log
+
+case ${1-} in
+''|source)	;;
+*)		die "usage: xen-build.sh [source]" ;;
+esac
+need git make gcc flex bison python3 flock
+mkdir -p "$source" "$patched" "$BUILD/logs"
+exec 9> "$source/lock"
+flock -n 9 || die "another build of Xen is at work"
+
+# Prints the machine's apt sources of Debian, as sources of source packages.
+source_lists() {
+	local file
+
+	for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+		[ ! -e "$file" ] || sed -n 's/^deb /deb-src /p' "$file"
+	done > "$source/apt.list"
+	for file in /etc/apt/sources.list.d/*.sources; do
+		[ ! -e "$file" ] || { sed 's/^Types:.*/Types: deb-src/' "$file"; echo; }
+	done > "$source/apt.sources"
+	# apt takes one file, or all of a folder.
+	rm -rf "$source/apt.d" "$source/lists"
+	mkdir -p "$source/apt.d" "$source/lists/partial"
+	mv "$source/apt.list" "$source/apt.sources" "$source/apt.d"
+}
+
+apt_source() {
+	"$@" -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$source/apt.d" \
+		-o "Dir::State::lists=$source/lists" -o APT::Sandbox::User=root
+}
+
+fetch() {
+	local version
+
+	need apt-get apt-cache dpkg-source
+	say "fetching Debian's source of Xen 4.17"
+	source_lists
+	apt_source apt-get update -q > "$log" 2>&1 || true
+	# A mirror may no longer have what its index tells of.
+	for version in $(apt_source apt-cache showsrc xen 2>>"$log" |
+			 sed -n 's/^Version: \(4\.17\..*\)/\1/p' | sort -rVu); do
+		rm -rf "$source/package"
+		mkdir -p "$source/package"
+		(cd "$source/package" && apt_source apt-get source --download-only "xen=$version") \
+			>> "$log" 2>&1 && break
+		rm -rf "$source/package"
+	done
+	[ -d "$source/package" ] || {
+		tail -n 3 "$log" >&2
+		die "cannot fetch the source of Xen 4.17 (build/logs/${log##*/}); XEN_SOURCE= names a tree of one's own"
+	}
+	rm -rf "$source/new"
+	dpkg-source --no-check -x "$source"/package/*.dsc "$source/new" >> "$log" 2>&1 ||
+		{ tail -n 3 "$log" >&2; die "cannot unpack it"; }
+}
+
+if [ ! -d "$pristine/.git" ]; then
+	if [ -n "${XEN_SOURCE-}" ]; then
+		[ -e "$XEN_SOURCE/xen/common/memory.c" ] || die "XEN_SOURCE=$XEN_SOURCE: there is no xen/common/memory.c"
+		rm -rf "$source/new"
+		cp -a "$XEN_SOURCE" "$source/new"
+		rm -rf "$source/new/.git"
+	else
+		fetch
+	fi
+	kgit "$source/new" init -q
+	kgit "$source/new" add -Af .
+	kgit "$source/new" commit -qm "Xen as Debian ships it"
+	rm -rf "$pristine"
+	mv "$source/new" "$pristine"
+fi
+
+id=$({ kgit "$pristine" rev-parse HEAD; cat "$queue"/series "$queue"/*.patch; } | sha256sum)
+if [ "$(cat "$patched/source.id" 2>/dev/null)" != "$id" ]; then
+	rm -rf "$patched/source.id" "$patched/source.new"
+	kgit "$source" clone -q "$pristine" "$patched/source.new"
+	while read -r patch; do
+		kgit "$patched/source.new" am -q "$queue/$patch" > "$log" 2>&1 ||
+			{ cat "$log" >&2; die "$patch does not apply"; }
+	done < "$queue/series"
+	# What was built stays, as far as its source does.
+	mkdir -p "$patched/source"
+	rsync -rlc --delete --exclude=.git/ --filter='P *.o' --filter='P *.d' --filter='P .*.cmd' \
+		--filter='P include/generated/' --filter='P include/config/' --filter='P .config' \
+		"$patched/source.new/" "$patched/source/"
+	rm -rf "$patched/source.new"
+	echo "$id" > "$patched/source.id"
+	say "$(wc -l < "$queue/series") patches apply"
+fi
+[ "${1-}" != source ] || exit 0
+
+cc=gcc
+! command -v ccache >/dev/null || cc="ccache gcc"
+export CCACHE_BASEDIR=$BUILD PYTHON=python3
+xmake() {
+	make -C "$patched/source/xen" XEN_TARGET_ARCH=x86_64 "CC=$cc" -j"$(nproc)" "$@"
+}
+began=$SECONDS
+log=$BUILD/logs/build-xen.log
+{ xmake olddefconfig && xmake; } > "$log" 2>&1 &
+while kill -0 $! 2>/dev/null; do
+	sleep 1
+	[ $(((SECONDS - began) % 30)) != 29 ] ||
+		say "$(grep -c '^  CC' "$log" || true) objects, $((SECONDS - began)) s"
+done
+wait $! || { tail "$log" >&2; die "it does not build: build/logs/${log##*/}"; }
+cp "$patched/source/xen/xen" "$patched/xen"
+say "Xen $(sed -n 's/^Version: //p' "$source"/package/*.dsc 2>/dev/null | head -n 1) with $(wc -l < "$queue/series") patches, $((SECONDS - began)) s"
