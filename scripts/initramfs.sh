@@ -6,7 +6,8 @@
 # busybox, our init and agent, balloonstat, the programs of scripts/guest/*.c and of the selftests,
 # and the flavour's modules, into build/initramfs-FLAVOUR.cpio.gz. The selftests are run on the debug
 # kernel, and in others' guests they would take 10 MiB; a guest of an emulated Xen, which is slow, has no
-# use for modules either.
+# use for modules either, but it has programs that others have no use for. (Each MiB here is one that
+# a guest's watermarks do not know of at first.)
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -32,13 +33,20 @@ make -s --no-print-directory -f "$TOP/tools/mm/balloonstat.mk" OUTPUT="$programs
 
 # SOURCE TARGET of all that goes in; it is packed again only if one of them has changed.
 inputs() {
-	local file selftests=
+	local file name selftests=
 
 	echo "$(command -v busybox) bin/busybox"
 	echo "$TOP/scripts/guest/init init"
 	echo "$TOP/scripts/guest/agent agent"
 	[ "$flavour" != debug ] || selftests=$BUILD/selftests
-	for file in $(find "$programs" ${selftests:+"$selftests"} -maxdepth 1 -type f -executable 2>/dev/null); do
+	for file in "$TOP"/scripts/guest/*.c balloonstat; do
+		name=$(basename "$file" .c)
+		case $name in
+		memop|grants)	[ "$flavour" = xen ] || continue ;;
+		esac
+		echo "$programs/$name bin/$name"
+	done
+	for file in ${selftests:+$(find "$selftests" -maxdepth 1 -type f -executable 2>/dev/null)}; do
 		echo "$file bin/${file##*/}"
 	done
 	for file in $(find "$obj" -name '*.ko' 2>/dev/null); do

@@ -549,8 +549,8 @@ static long exchange_gfns(const struct balloon_extent *give, const struct balloo
 	do {
 		op.nr = list_frames(frames, give + done, min(nr - done, FRAMES), 0, true);
 		list_frames(for_frames, take + done, op.nr, 0, false);
-		set_xen_guest_handle(op.depopulate, frames);
-		set_xen_guest_handle(op.populate, for_frames);
+		op.depopulate = (unsigned long)frames;
+		op.populate = (unsigned long)for_frames;
 		rc = HYPERVISOR_memory_op(XENMEM_exchange_gfns, &op);
 		trace_memory_op(XENMEM_exchange_gfns, 0, op.nr, rc, op.mem_flags);
 		done += clamp(rc, 0, (int)op.nr);
@@ -796,7 +796,7 @@ int xen_numa_balloon_init(void)
 		return 0;
 	if (!xen_feature(XENFEAT_auto_translated_physmap))
 		balloon.ops = &ops_pv;
-	/* Machine frames are not Xen's to choose there; of static memory it refuses more than one. */
+	/* Machine frames are not Xen's to choose; of static memory it refuses more than one. */
 	if (xen_feature(XENFEAT_auto_translated_physmap) && xen_feature(XENFEAT_direct_mapped))
 		balloon.max_order = 0;
 	rc = balloon_register(&balloon);

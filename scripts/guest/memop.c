@@ -181,7 +181,7 @@ static char *superframe(void)
 	for (i = 0; i < SUPERFRAME; i++)
 		*(uint64_t *)(at + i * PAGE) = i * 7919 + 1;
 	if (pfn_of(at) % SUPERFRAME || pfn_of(at + 511 * PAGE) != pfn_of(at) + 511) {
-		fprintf(stderr, "memop: no superframe is free\n");
+		fprintf(stderr, "memop: 2M are not to be had in one piece\n");
 		exit(1);
 	}
 	return at;
@@ -212,7 +212,7 @@ static int area(void)
 	*other = 1;
 	pfn[0] = pfn_of(at + 256 * PAGE);
 	pfn[1] = pfn_of(other);
-	printf("area %llu other %llu\n", (unsigned long long)pfn_of(at),
+	printf("pages %llu and %llu\n", (unsigned long long)pfn_of(at),
 	       (unsigned long long)pfn[1]);
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
