@@ -44,7 +44,7 @@ class RefillTest(GuestTest):
         # A device that comes back inflates to the same total at once, before it has the targets.
         wanted = [pages(size) for size in sizes]
         self.wait('each node to hold its part',
-                  lambda: self.node_files(guest, 'nr_pages') == wanted)
+                  lambda: self.node_files(guest, 'nr_pages') == wanted, 180)
         return sum(sizes)
 
     def locality(self, guest, node, mib, *options):
