@@ -70,7 +70,8 @@ static struct {
 /*
  * What was learned of this host, until the guest is restored on another one: it takes no
  * extents of 2M (memop-max-order), exchanges for frames of any node only, and knows nothing
- * of these nodes. Under the conversation mutex.
+ * of these nodes. Written under the conversation mutex, and at restore, when nobody calls.
+ * deflate_nowait() reads the nodes without: with an old bit it is refused, as before.
  */
 static struct {
 	bool no_large;
@@ -567,9 +568,10 @@ static long exchange_translated(struct balloon *b, const struct balloon_extent *
 	long done = -EOPNOTSUPP;
 
 	/* To give 2M and to take them is what makes them whole. */
-	if (!IS_ENABLED(CONFIG_X86_64) || give->order)
+	if (!IS_ENABLED(CONFIG_X86) || give->order)
 		return done;
-	if (xen_feature(XENFEAT_memory_op_exchange_gfns))
+	/* Xen has no translation of its arguments for 32-bit callers. */
+	if (IS_ENABLED(CONFIG_64BIT) && xen_feature(XENFEAT_memory_op_exchange_gfns))
 		done = exchange_gfns(give, take, nr, taken);
 	if (done == -EOPNOTSUPP &&
 	    page_to_nid(pfn_to_page(give->pfn)) == page_to_nid(pfn_to_page(take->pfn)))

@@ -6,7 +6,7 @@ import unittest
 
 from common import FLAVOUR, HYPERVISOR, XenTest, afresh, needs_pvh
 
-ENOMEM, EBUSY, EINVAL, ENOSYS = 12, 16, 22, 38
+ENOMEM, EINVAL, ENOSYS = 12, 22, 38
 PREFER, ONLY = 1, 2
 
 

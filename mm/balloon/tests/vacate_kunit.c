@@ -60,6 +60,11 @@ static void fill_range(struct kunit *test, unsigned long start)
 	expect_pages(test, IN_RANGE, 0, 0);
 }
 
+static bool range_is_had(unsigned long start)
+{
+	return !alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE, GFP_KERNEL);
+}
+
 /* As CMA does, not at once taken aback where somebody holds a page for a moment. */
 static int alloc_range(unsigned long start)
 {
@@ -116,8 +121,7 @@ static void vacate_refused(struct kunit *test)
 
 	fill_range(test, start);
 	t->refuse_inflate = true;
-	KUNIT_EXPECT_NE(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
-						    GFP_KERNEL));
+	KUNIT_EXPECT_FALSE(test, range_is_had(start));
 	expect_pages(test, IN_RANGE, 0, 0);
 	KUNIT_EXPECT_EQ(test, t->deflated, 0);
 	t->refuse_inflate = false;
@@ -135,8 +139,7 @@ static void vacate_halfway(struct kunit *test)
 
 	fill_range(test, start);
 	t->refuse_deflate = true;
-	KUNIT_EXPECT_NE(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
-						    GFP_KERNEL));
+	KUNIT_EXPECT_FALSE(test, range_is_had(start));
 	KUNIT_EXPECT_GE(test, SUPERFRAME_PAGES, t->inflated);
 	KUNIT_EXPECT_EQ(test, t->deflated, 0);
 	t->refuse_deflate = false;
@@ -173,8 +176,7 @@ static void vacate_in_vain(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, alloc_range(start));
 	free_contig_range(start, RANGE_PAGES - 1);
 	fill_range(test, start);
-	KUNIT_EXPECT_NE(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
-						    GFP_KERNEL));
+	KUNIT_EXPECT_FALSE(test, range_is_had(start));
 	expect_pages(test, IN_RANGE, 0, 0);
 	KUNIT_EXPECT_EQ(test, t->inflated, 0);
 	KUNIT_EXPECT_EQ(test, t->deflated, 0);
