@@ -35,17 +35,24 @@ class RefillTest(GuestTest):
         guest.set_balloon(size)
         self.wait('the new target', lambda: guest.read(f'{CORE}/target') == str(pages(size)))
 
-    def half_of_each(self, guest, part=2):
-        """Half of every node, or another part, as the nodes' targets say."""
-        sizes = [size * MIB // part for size in guest.sizes]
-        for node, size in enumerate(sizes):
-            guest.write(f'{NODES}/node{node}/balloon/target', pages(size))
+    def hold_each(self, guest, sizes):
+        """So many bytes of every node, as the nodes' targets say; returns the sum."""
+        wanted = [pages(size) for size in sizes]
+        for node, count in enumerate(wanted):
+            guest.write(f'{NODES}/node{node}/balloon/target', count)
         self.settle(guest, sum(sizes), 120)
         # A device that comes back inflates to the same total at once, before it has the targets.
-        wanted = [pages(size) for size in sizes]
         self.wait('each node to hold its part',
                   lambda: self.node_files(guest, 'nr_pages') == wanted, 180)
         return sum(sizes)
+
+    def half_of_each(self, guest):
+        return self.hold_each(guest, [size * MIB // 2 for size in guest.sizes])
+
+    def all_but(self, guest, size):
+        """Of each node, what leaves SIZE bytes of it free."""
+        return self.hold_each(guest, [(self.free(guest, node) - size) // SUPERFRAME * SUPERFRAME
+                                      for node in range(len(guest.sizes))])
 
     def locality(self, guest, node, mib, *options):
         """The share of a program's pages that lie on the node of its CPU."""
@@ -253,11 +260,13 @@ class Faults(RefillTest):
         driver = '/sys/bus/virtio/drivers/virtio_balloon'
         device = guest.sh(f'basename $(ls -d {driver}/virtio*)').strip()
         for _ in range(3):
-            # A debug kernel needs more of node 0 than half.
-            self.half_of_each(guest, 4)
+            self.all_but(guest, 96 * MIB)
+            before = sum(self.stat(guest, 'refill'))
             self.hold(guest, 0)
-            guest.sh('for n in 0 1 2 3; do locality 200 --cpu $n --threads 4 --no-thp & done; '
-                     f'sleep 0.5; echo {device} > {driver}/unbind; wait', 300)
+            guest.sh('for n in 0 1 2 3; do locality 144 --cpu $n --threads 4 --no-thp & done')
+            self.wait('a refill', lambda: sum(self.stat(guest, 'refill')) > before, 120)
+            guest.sh(f'echo {device} > {driver}/unbind; while pidof locality; do sleep 0.2; done',
+                     300)
             guest.write(HOLD, 0)
             self.assertEqual(sum(self.node_files(guest, 'nr_pages')), 0)
             self.assert_consistent(guest)

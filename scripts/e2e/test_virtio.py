@@ -40,9 +40,10 @@ class Returned(GuestTest):
         pattern.stop()
 
     def free_shares(self, guest):
-        """Of each node, with what CPUs keep on lists of their own."""
+        """Of each node: above its marks, which are the nodes' own, and with what CPUs' lists keep."""
         found = zones(guest)
-        return [sum(zone['free'] + zone['lists'] for (nid, _), zone in found.items() if nid == node) /
+        return [sum(zone['free'] + zone['lists'] - zone['high']
+                    for (nid, _), zone in found.items() if nid == node) /
                 sum(zone['present'] for (nid, _), zone in found.items() if nid == node)
                 for node in range(4)]
 
