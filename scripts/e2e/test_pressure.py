@@ -7,7 +7,7 @@ Longer runs, with the unpatched kernel beside them, are bench/pressure.py's.
 import time
 import unittest
 
-from common import CORE, GIB, MIB, QUIET, REPORTING, GuestTest, Pattern, pages
+from common import CORE, GIB, MIB, NODES, QUIET, REPORTING, GuestTest, Pattern, pages
 from scenes import Disk, Reader, command_seconds, counters, state, swap_on, zones
 
 
@@ -138,8 +138,9 @@ class Unreclaimable(PressureTest):
         # The initramfs is freed when they have been computed: it is 2 % of a node here.
         guest.sh('n=$(cat /proc/sys/vm/min_free_kbytes); echo $n > /proc/sys/vm/min_free_kbytes')
         marks = self.high_marks(guest)
-        free = self.meminfo(guest, 'MemFree') // MIB
-        bulk = free - 320
+        # Of each node what its own size allows: what would fill one is not the balloon's doing.
+        bulk = [int(guest.sh(f"sed -n 's/.*MemFree: *\\([0-9]*\\) kB/\\1/p' {NODES}/node{node}/meminfo"))
+                // 1024 - 160 for node in range(2)]
 
         def with_this(what, begin, end):
             with self.subTest(what):
@@ -155,10 +156,9 @@ class Unreclaimable(PressureTest):
             self.settle(guest, 0)
             self.assert_holds(guest, 0)
 
-        # As much on each node: what would fill one of them is not the balloon's doing.
         def fill(node):
             return (f'taskset {node + 1} dd if=/dev/zero of=/mnt/file{node} bs=1M '
-                    f'count={bulk // 2} 2>/dev/null;')
+                    f'count={bulk[node]} 2>/dev/null;')
 
         def hoard(kind, node, mib):
             return (f'hoard {mib} {kind} --node {node} > /tmp/hoard{node} & while ! grep -q . '
@@ -166,12 +166,12 @@ class Unreclaimable(PressureTest):
 
         with_this('tmpfs and hugetlb',
                   'mkdir -p /mnt; echo 64 > /proc/sys/vm/nr_hugepages; '
-                  f'mount -t tmpfs -o mpol=interleave,size=90% none /mnt; {fill(0)} {fill(1)}',
+                  f'mount -t tmpfs -o mpol=local,size=90% none /mnt; {fill(0)} {fill(1)}',
                   'umount /mnt; echo 0 > /proc/sys/vm/nr_hugepages')
-        bulk //= 2
+        bulk = [mib // 2 for mib in bulk]
         with_this('ramfs, locked and pinned memory',
                   f'mount -t ramfs none /mnt; {fill(0)} {fill(1)} '
-                  f'{hoard("locked", 0, bulk // 2)} {hoard("pinned", 1, bulk // 2)}',
+                  f'{hoard("locked", 0, bulk[0])} {hoard("pinned", 1, bulk[1])}',
                   'killall hoard; umount /mnt')
         self.assert_marks(guest, marks)
 
