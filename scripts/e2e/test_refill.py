@@ -264,7 +264,7 @@ class Faults(RefillTest):
             before = sum(self.stat(guest, 'refill'))
             self.hold(guest, 0)
             guest.sh('for n in 0 1 2 3; do locality 144 --cpu $n --threads 4 --no-thp & done')
-            self.wait('a refill', lambda: sum(self.stat(guest, 'refill')) > before, 120)
+            self.wait('a refill', lambda: sum(self.stat(guest, 'refill')) > before, 240)
             guest.sh(f'echo {device} > {driver}/unbind; while pidof locality; do sleep 0.2; done',
                      300)
             guest.write(HOLD, 0)
