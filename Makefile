@@ -64,14 +64,14 @@ fuzz: deps ## libFuzzer on the core in user space, for MINUTES=
 	@$(MAKE) -s --no-print-directory -C tools/testing/balloon -j$$(nproc) fuzz $(if $(MINUTES),MINUTES=$(MINUTES))
 
 .PHONY: xen
-xen: ## the patched hypervisor: build/xen-patched/xen
+xen: ## the patched hypervisor and xl: build/xen-patched/
 	@scripts/deps.sh xen
 	@scripts/xen-build.sh
 
 .PHONY: test-xen
 test-xen: kernel vanilla $(if $(filter patched,$(HYPERVISOR)),xen) ## tests under a real Xen; HYPERVISOR=patched, FLAVOUR=vanilla choose others
 	@scripts/build.sh lend
-	@scripts/xen-root.sh
+	@scripts/xen-root.sh $(HYPERVISOR)
 	@scripts/initramfs.sh xen
 	@scripts/xen_tests.py $(ARGS)
 

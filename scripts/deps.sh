@@ -3,7 +3,7 @@
 #
 # Installs the Debian packages (12 and 13) that building, booting and testing need: deps.sh [deb|xen]
 # Asks only dpkg's database, so it costs nothing where all is there. 'deb' adds what only the
-# making and the trial of Debian packages need, 'xen' what only the hypervisor's build does.
+# making and the trial of Debian packages need, 'xen' what only Xen's build does.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -28,7 +28,8 @@ deb)	# bindeb-pkg, the configuration of Debian's kernels, a root for the trial
 	packages+=(debhelper dpkg-dev debootstrap e2fsprogs)
 	# A configuration of one's own does as well.
 	[ -n "${CONFIG-}" ] || packages+=(linux-config-6.12) ;;
-xen)	packages+=(dpkg-dev patch) ;;
+xen)	packages+=(dpkg-dev patch autoconf autotools-dev acpica-tools libyajl-dev uuid-dev
+		   zlib1g-dev libncurses-dev python3-dev pkg-config) ;;
 *)	die "usage: deps.sh [deb|xen]" ;;
 esac
 

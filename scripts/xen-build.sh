@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Builds the patched hypervisor: xen-build.sh [source]
+# Builds the patched hypervisor, and xl with its libraries: xen-build.sh [source]
 #
 #	build/xen-source/pristine	Debian's source package, its own patches applied, as a git tree
 #	build/xen-patched/source	the same with patches/xen-4.17/ on top
 #	build/xen-patched/xen		the hypervisor
+#	build/xen-patched/tools		xl, its helper, and the libraries
 #
 # 'source' only makes the trees, which is how the queue is checked. XEN_SOURCE= names an unpacked
 # source tree of one's own. Nothing is installed, and apt's own lists are left alone.
@@ -98,10 +99,12 @@ if [ "$(cat "$patched/source.id" 2>/dev/null)" != "$id" ]; then
 		kgit "$patched/source.new" am -q "$queue/$patch" > "$log" 2>&1 ||
 			{ cat "$log" >&2; die "$patch does not apply"; }
 	done < "$queue/series"
-	# What was built stays, as far as its source does.
+	# What was built stays, of the hypervisor as far as its source does.
 	mkdir -p "$patched/source"
 	rsync -rlc --delete --exclude=.git/ --filter='P *.o' --filter='P *.d' --filter='P .*.cmd' \
 		--filter='P include/generated/' --filter='P include/config/' --filter='P .config' \
+		--filter='P /tools/**' --filter='P /config/**' --filter='P configure' \
+		--filter='P /config.*' \
 		"$patched/source.new/" "$patched/source/"
 	rm -rf "$patched/source.new"
 	echo "$id" > "$patched/source.id"
@@ -116,13 +119,48 @@ xmake() {
 	make -C "$patched/source/xen" XEN_TARGET_ARCH=x86_64 "CC=$cc" -j"$(nproc)" "$@"
 }
 began=$SECONDS
-log=$BUILD/logs/build-xen.log
-{ xmake olddefconfig && xmake; } > "$log" 2>&1 &
-while kill -0 $! 2>/dev/null; do
-	sleep 1
-	[ $(((SECONDS - began) % 30)) != 29 ] ||
-		say "$(grep -c '^  CC' "$log" || true) objects, $((SECONDS - began)) s"
-done
-wait $! || { tail "$log" >&2; die "it does not build: build/logs/${log##*/}"; }
+# followed LOG COMMAND: runs it, and says now and then how far it is.
+followed() {
+	local log=$BUILD/logs/$1 said=$SECONDS
+
+	"${@:2}" > "$log" 2>&1 &
+	while kill -0 $! 2>/dev/null; do
+		sleep 1
+		[ $((SECONDS - said)) -lt 30 ] || {
+			said=$SECONDS
+			say "$(grep -cE '^  CC| -c -o ' "$log" || true) objects, $((SECONDS - began)) s"
+		}
+	done
+	wait $! || { tail "$log" >&2; die "it does not build: build/logs/$1"; }
+}
+
+hypervisor() {
+	xmake olddefconfig && xmake
+}
+followed build-xen.log hypervisor
 cp "$patched/source/xen/xen" "$patched/xen"
+
+# As Debian configures them, as far as it matters here: where the helper is looked for.
+configure() {
+	cd "$patched/source"
+	cp /usr/share/misc/config.{guess,sub} .
+	./autogen.sh
+	./configure --prefix=/usr --libdir=/usr/lib/x86_64-linux-gnu --sysconfdir=/etc \
+		--localstatedir=/var --with-libexec-leaf-dir=xen-4.17 --with-system-qemu=/bin/false \
+		--disable-{docs,stubdom,xen,rombios,seabios,ovmf,ipxe,qemu-traditional,ocamltools} \
+		--disable-{xsmpolicy,pvshim,golang,systemd}
+}
+
+toolstack() {
+	cd "$patched/source"
+	make -C tools/include "CC=$cc"
+	make -C tools/libs "CC=$cc" -j"$(nproc)"
+	make -C tools/xl "CC=$cc" -j"$(nproc)"
+}
+[ -e "$patched/source/config/Tools.mk" ] || followed configure-xen.log configure
+followed build-xen-tools.log toolstack
+rm -rf "$patched/tools"
+mkdir -p "$patched/tools/lib"
+cp -p "$patched"/source/tools/{xl/xl,libs/light/libxl-save-helper} "$patched/tools/"
+cp -a "$patched"/source/tools/libs/*/*.so.* "$patched/tools/lib/"
 say "Xen $(sed -n 's/^Version: //p' "$source"/package/*.dsc 2>/dev/null | head -n 1) with $(wc -l < "$queue/series") patches, $((SECONDS - began)) s"

@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Makes what a test needs to boot a real Xen: xen-root.sh
+# Makes what a test needs to boot a real Xen: xen-root.sh [debian|patched]
 #
-#	build/xen/packages	Debian's packages of the hypervisor, xl and the libraries
-#	build/xen/xen		the hypervisor
-#	build/xen/dom0.cpio.gz	what dom0 runs: busybox, xl, Xen's daemons, our init and agent
+#	build/xen/packages		Debian's packages of the hypervisor, xl and the libraries
+#	build/xen/xen			the hypervisor
+#	build/xen/dom0-debian.cpio.gz	what dom0 runs: busybox, xl, Xen's daemons, our init and agent
+#	build/xen/dom0-patched.cpio.gz	the same with xl and its libraries of build/xen-patched
 #
 # Nothing is installed. Packages are fetched once; guests' kernels are not in here: each test
 # passes its own (scripts/xen.py).
@@ -16,8 +17,16 @@ set -euo pipefail
 dir=$BUILD/xen
 packages=$dir/packages
 unpacked=$dir/unpacked
-out=$dir/dom0.cpio.gz
+patched=$BUILD/xen-patched/tools
+which=${1:-debian}
+out=$dir/dom0-$which.cpio.gz
 root=$dir/dom0.new
+
+case $which in
+debian)		;;
+patched)	[ -x "$patched/xl" ] || die "there is no build/xen-patched/tools/xl: make xen" ;;
+*)		die "usage: xen-root.sh [debian|patched]" ;;
+esac
 
 need gcc readelf cpio gzip busybox flock
 mkdir -p "$packages" "$BUILD/logs"
@@ -66,10 +75,19 @@ inputs() {
 	echo "$TOP/scripts/guest/agent agent"
 	echo "$TOP/scripts/xen/xl.conf etc/xen/xl.conf"
 	echo "$dir/await bin/await"
-	echo "$dir/vnuma_shim.so lib/vnuma_shim.so"
+	# What Debian's xl needs help with; the latter some tests do, too.
+	[ "$which" = patched ] || echo "$dir/vnuma_shim.so lib/vnuma_shim.so"
 	echo "$dir/pv_vnuma bin/pv_vnuma"
 	echo "$dir/max_mem bin/max_mem"
-	for name in xl xenstored xenconsoled xen-init-dom0; do
+	if [ "$which" = patched ]; then
+		echo "$patched/xl bin/xl"
+		for name in "$patched"/lib/*.so.*; do
+			echo "$name lib/x86_64-linux-gnu/${name##*/}"
+		done
+	else
+		echo "$unpacked/usr/lib/xen-$version/bin/xl bin/xl"
+	fi
+	for name in xenstored xenconsoled xen-init-dom0; do
 		echo "$unpacked/usr/lib/xen-$version/bin/$name bin/$name"
 	done
 	for name in xenstore-read xenstore-write xenstore-ls xenstore-list xenstore-rm xenstore-watch; do
@@ -80,7 +98,11 @@ inputs() {
 	echo "$(find "$unpacked"/{,usr/}"$name" 2>/dev/null | head -n 1) $name"
 	# Where libxl looks for it, when a guest is saved.
 	name=usr/lib/xen-$version/bin/libxl-save-helper
-	echo "$unpacked/$name $name"
+	if [ "$which" = patched ]; then
+		echo "$patched/libxl-save-helper $name"
+	else
+		echo "$unpacked/$name $name"
+	fi
 }
 
 # Copies the libraries that the files in the new root need, and those that these need.
@@ -92,8 +114,14 @@ libraries() {
 		for name in $(find "$root" -type f -exec readelf -d {} + 2>/dev/null |
 			      sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u); do
 			[ ! -e "$root/lib/x86_64-linux-gnu/$name" ] || continue
-			found=$(find "$unpacked"/{,usr/}lib/x86_64-linux-gnu -name "$name" 2>/dev/null |
-				head -n 1)
+			found=
+			[ "$which" != patched ] || found=$(find "$patched/lib" -name "$name")
+			[ -n "$found" ] ||
+				found=$(find "$unpacked"/{,usr/}lib/x86_64-linux-gnu -name "$name" \
+					2>/dev/null | head -n 1)
+			# What was built here may use what was there, such as bzip2.
+			[ -n "$found" ] || [ "$which" != patched ] ||
+				found=$(find /lib/x86_64-linux-gnu/ -name "$name" 2>/dev/null | head -n 1)
 			[ -n "$found" ] || die "no package of those fetched has $name"
 			cp -L "$found" "$root/lib/x86_64-linux-gnu/$name"
 			more=yes

@@ -85,7 +85,8 @@ class Xen(Guest):
     def __init__(self, nodes=(768, 768), dist=None, guests=('release',), flavour='vanilla',
                  dom0_mib=256, xen_append='', files={}, **options):
         super().__init__(flavour=flavour, nodes=nodes, dist=dist, backend='anon', balloon=None,
-                         accel='tcg', initramfs=os.path.join(XEN, 'dom0.cpio.gz'), **options)
+                         accel='tcg', initramfs=os.path.join(XEN, f'dom0-{HYPERVISOR}.cpio.gz'),
+                         **options)
         self.dom0_mib = dom0_mib
         self.xen_append = xen_append
         self.files = {'initramfs': initramfs_of('xen'), **files}
@@ -200,9 +201,10 @@ class Domain:
         path = f'/guest/{self.name}.cfg'
         coded = base64.b64encode(self.description().encode()).decode()
         self.xen.sh(f'echo {coded} | base64 -d > {path}')
-        # A PV guest's nodes are nothing that xl knows of.
-        by_hand = self.type == 'pv' and len(self.sizes) > 1
-        self.xen.sh(f'LD_PRELOAD=/lib/vnuma_shim.so xl create {"-p" if by_hand else ""} {path}', 180)
+        # A PV guest's nodes are nothing that Debian's xl knows of.
+        by_hand = HYPERVISOR == 'debian' and self.type == 'pv' and len(self.sizes) > 1
+        shim = 'LD_PRELOAD=/lib/vnuma_shim.so' if HYPERVISOR == 'debian' else ''
+        self.xen.sh(f'{shim} xl create {"-p" if by_hand else ""} {path}', 180)
         if by_hand:
             self.xen.sh(f'pv_vnuma $(xl domid {self.name}) ' + ' '.join(
                 f'{size}/{n}/{self._cpus_of(n)}/{self._distances_from(n)}'
@@ -224,6 +226,13 @@ class Domain:
         """Through a file of dom0's; it is another domain to Xen then."""
         self.xen.sh(f'xl save {self.domid} /guest/{self.name}.saved', 180)
         self.xen.sh(f'xl restore /guest/{self.name}.saved; rm /guest/{self.name}.saved', 180)
+        self._find()
+
+    def migrate(self):
+        """Live, to this very host: no ssh is needed for that."""
+        self.xen.sh(f"xl migrate -s '' {self.domid} 'xl migrate-receive'", 300)
+        # xenconsoled keeps the name that it saw first.
+        self.console_path = f'{CONSOLES}/guest-{self.name}--incoming.log'
         self._find()
 
     def stop(self):
@@ -248,7 +257,7 @@ class Domain:
                  f'vcpus={len(sum(self.cpus, []))}',
                  # To look at the dead.
                  'on_crash="preserve"', 'on_reboot="preserve"', 'on_watchdog="preserve"', self.config]
-        if len(self.sizes) > 1 and self.type != 'pv':
+        if len(self.sizes) > 1 and (self.type != 'pv' or HYPERVISOR != 'debian'):
             lines.append(self.vnuma())
         return '\n'.join(lines) + '\n'
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the tests under a real Xen share: they boot, and boot again where QEMU was at fault."""
 
+import base64
 import functools
 import os
 import re
@@ -9,7 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from guest import GuestError  # noqa: E402,F401
+from guest import TOP, GuestError  # noqa: E402,F401
 from pattern import Pattern  # noqa: E402,F401
 from xen import HYPERVISOR, Domain, Flaky, NoStart, Xen, pvh_trouble  # noqa: E402,F401
 
@@ -77,6 +78,12 @@ class XenTest(unittest.TestCase):
 
     def _assert_untroubled(self, xen):
         self.assertEqual(xen.warnings(), [], xen.console_log)
+
+    def install_tool(self, xen):
+        """Gives dom0 xl-node-mem."""
+        with open(os.path.join(TOP, 'tools', 'xen', 'xl-node-mem'), 'rb') as tool:
+            coded = base64.b64encode(tool.read()).decode()
+        xen.sh(f'echo {coded} | base64 -d > /bin/xl-node-mem; chmod +x /bin/xl-node-mem')
 
     def tell(self, what):
         """A figure for whoever reads the report."""

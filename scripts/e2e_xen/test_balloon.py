@@ -380,14 +380,16 @@ class Balloon(XenTest):
     @OURS
     @afresh
     def test_dom0_makes_room(self):
-        """xl takes dom0's memory for a new guest, to no multiple of 2M."""
+        """xl takes dom0's memory for a new guest: Debian's to no multiple of 2M, ours to one."""
         xen = self.boot(nodes=(512, 512), dom0_mib=875, flavour=FLAVOUR)
         xen.sh("mkdir -p /var/lock; echo 'autoballoon=\"on\"' > /etc/xen/xl.conf")
         before = sum(xen.node_pages()[0])
         domain = self.start(xen, type='pv', nodes=[161])
         after = sum(xen.node_pages()[0])
-        self.tell(f'dom0 had {before} pages, and has {after}')
+        target = int(xen.store_read('/local/domain/0/memory/target'))
+        self.tell(f'dom0 had {before} pages, and has {after}; its target is {target} KiB')
         self.assertLess(after, before)
+        self.assertEqual(target % 2048 == 0, HYPERVISOR == 'patched')
         self.assertEqual(domain.sh('echo fine').strip(), 'fine')
         domain.stop()
         self.domains.remove(domain)
