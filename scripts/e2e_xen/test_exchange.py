@@ -2,19 +2,23 @@
 """What the patched hypervisor makes of a 2M area, a page of which goes and comes back: read from
 the processor's tables. Debian's beside it."""
 
+import os
+import re
+import time
 import unittest
 
 from common import FLAVOUR, HYPERVISOR, XenTest, afresh, needs_pvh
+from guest import BUILD
 
-ENOMEM, EINVAL, ENOSYS = 12, 22, 38
+ENOMEM, EBUSY, EINVAL, ENOSYS = 12, 16, 22, 38
 PREFER, ONLY = 1, 2
 
 
 @unittest.skipIf(FLAVOUR == 'vanilla', 'what is looked at is the hypervisor')
 class Exchange(XenTest):
-    def begin(self):
+    def begin(self, **options):
         # Two physical nodes of which the guest uses one, and the other has no part in it.
-        self.domain = self.start(self.boot(nodes=(768, 768)), nodes=[256],
+        self.domain = self.start(self.boot(nodes=(768, 768), **options), nodes=[256],
                                  append='xen_privcmd.unrestricted=1')
         # So small a guest begins without.
         self.domain.write('/sys/kernel/mm/transparent_hugepage/enabled', 'madvise')
@@ -90,3 +94,78 @@ class Exchange(XenTest):
         self.domain.xen.sh(f'max_mem {self.domain.domid} {260 * 1024}')
         self.assertEqual(self.do('in b'), 1)
         self.assertEqual(sum(self.domain.pages()), sum(pages))
+
+    @unittest.skipIf(HYPERVISOR != 'patched', 'needs the patched hypervisor')
+    @needs_pvh
+    @afresh
+    def test_a_page_that_somebody_maps(self):
+        """Else a guest would grow without bound, by what it has others keep for it."""
+        self.begin(files={'grants': os.path.join(BUILD, 'guest-bin', 'grants')})
+        ref, xen = self.do('grant 0'), self.domain.xen
+        self.assertGreaterEqual(ref, 0)
+        # It is another page now, and its 2M are in pieces first, too.
+        self.assertEqual((self.do('out b'), self.do('in b')), (1, 1))
+        self.assertEqual(self.do('out a'), 1)
+        pages, whole = self.domain.pages(), self.whole()
+        xen.sh(f'cp /guest/grants /bin; chmod +x /bin/grants; '
+               f'(exec grants hold {self.domain.domid} {ref}) > /tmp/held 2>&1 & '
+               'while [ ! -s /tmp/held ]; do sleep 0.1; done')
+        self.assertRegex(xen.sh('cat /tmp/held'), r'^held \d')
+        for flags in 0, PREFER, ONLY:
+            self.assertEqual(self.do(f'swap a b {flags}'), -EBUSY)
+        self.assertEqual((self.domain.pages(), self.whole()), (pages, whole))
+        self.assertEqual(self.do('verify'), 0)
+        xen.sh('killall grants; while pidof grants; do sleep 0.1; done')
+        self.assertEqual(self.do(f'swap a b {PREFER}'), 1)
+        self.assertEqual(self.whole(), whole + 1)
+        self.assertEqual(self.do('in b'), 1)
+
+
+@unittest.skipIf(HYPERVISOR != 'patched', 'needs the patched hypervisor')
+class Random(XenTest):
+    SWAPS = 100_000
+
+    def begin(self, **options):
+        self.domain = self.start(self.boot(nodes=(768, 768), **options), nodes=[256],
+                                 cpus=[[0, 1, 2, 3]], append='xen_privcmd.unrestricted=1')
+        self.domain.write('/sys/kernel/mm/transparent_hugepage/enabled', 'madvise')
+        self.before = self.domain.pages()
+        self.domain.sh(f'(memop random {self.SWAPS} 4; echo ended $?) > /tmp/did 2>&1 &')
+
+    def ended(self):
+        return 'ended' in self.domain.read('/tmp/did')
+
+    def judge(self):
+        said = self.domain.read('/tmp/did')
+        self.tell(said.replace('\n', ', '))
+        swaps, refused, wrong = map(int, re.match(r'random (\d+) (\d+) (\d+)\nended 0', said).groups())
+        self.assertGreaterEqual(swaps, self.SWAPS)
+        self.assertEqual(wrong, 0)
+        self.assertEqual(sum(self.domain.pages()), sum(self.before))
+
+    @needs_pvh
+    @afresh
+    def test_many_at_once(self):
+        """On four CPUs, beside what gives and takes single pages."""
+        self.begin()
+        limit, most = sum(self.before) + 4, 0
+        deadline = time.monotonic() + 900
+        while not self.ended():
+            most = max(most, sum(self.domain.pages()))
+            self.assertLess(time.monotonic(), deadline)
+        self.tell(f'{sum(self.before)} pages, {most} at most meanwhile')
+        self.assertLessEqual(most, limit)
+        self.judge()
+
+    @needs_pvh
+    @afresh
+    def test_while_it_migrates(self):
+        """Live, to the same host: Xen logs what is written, and must not map 2M in one piece."""
+        self.begin()
+        time.sleep(3)
+        self.domain.migrate()
+        deadline = time.monotonic() + 900
+        while not self.ended():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(1)
+        self.judge()

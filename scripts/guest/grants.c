@@ -4,6 +4,7 @@
  *
  *	grants offer DOMID COUNT		let domain DOMID map COUNT pages
  *	grants map DOMID SECONDS REF...		map those of domain DOMID
+ *	grants hold DOMID REF			map one until killed, once "held" is said
  *
  * "offer" prints the grants' references, then waits to be killed. "map" maps some
  * of them at a time, again and again, and looks whether each is the page that
@@ -120,6 +121,23 @@ static int map_for(domid_t domid, time_t seconds, const grant_ref_t *refs, unsig
 	return 0;
 }
 
+static int hold(domid_t domid, grant_ref_t ref)
+{
+	struct ioctl_gntdev_map_grant_ref map = { .count = 1, .refs[0] = { domid, ref } };
+	int fd = open("/dev/xen/gntdev", O_RDWR);
+	char *p;
+
+	if (fd < 0 || ioctl(fd, IOCTL_GNTDEV_MAP_GRANT_REF, &map))
+		return fail("mapping");
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, map.index);
+	if (p == MAP_FAILED)
+		return fail("mmap of what is mapped");
+	printf("held %d\n", *(volatile char *)p);
+	fflush(stdout);
+	pause();
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	grant_ref_t refs[MOST];
@@ -135,8 +153,11 @@ int main(int argc, char **argv)
 			refs[i - 4] = strtoul(argv[i], NULL, 10);
 		return map_for(atoi(argv[2]), atoi(argv[3]), refs, argc - 4);
 	}
+	if (argc == 4 && !strcmp(argv[1], "hold"))
+		return hold(atoi(argv[2]), strtoul(argv[3], NULL, 10));
 	fprintf(stderr, "usage: grants offer DOMID COUNT\n"
 			"       grants map DOMID SECONDS REF...\n"
+			"       grants hold DOMID REF\n"
 			"%d pages at most\n", MOST);
 	return 2;
 }

@@ -12,11 +12,18 @@
  *		move a b	the frame of one becomes the other's
  *		swap a b F	XENMEM_exchange_gfns: memory for a, b is taken; F: its flags
  *		verify		whether the superframe's other pages are as they were
+ *		grant D		the other page is one that domain D may map; answers with the
+ *				reference, by which "grants hold" knows it
+ *	memop random N THREADS	swaps N times, and takes and gives pages meanwhile, at random, in
+ *				superframes that all threads share; looks at what is in them, and
+ *				prints "random SWAPS REFUSED WRONG"
  *
  * Needs xen_privcmd.unrestricted=1 on the kernel's command line.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -67,6 +74,12 @@ struct exchange_gfns {
 	uint64_t *depopulate;
 };
 
+/* What this header takes for granted. */
+typedef uint32_t grant_ref_t;
+typedef uint16_t domid_t;
+
+#include <xen/gntalloc.h>
+
 /* From linux/kernel-page-flags.h. */
 #define BUDDY		0x400
 #define PAGE		4096UL
@@ -74,7 +87,7 @@ struct exchange_gfns {
 
 static int flags_fd, privcmd_fd;
 /* What a hypercall reads has to be there. */
-static struct {
+static __thread struct {
 	struct reservation op;
 	struct add_to_physmap move;
 	struct exchange_gfns swap;
@@ -102,15 +115,29 @@ static long change(uint64_t op, uint64_t pfn)
 	return memory_op(op, &call->op);
 }
 
+static long swap(uint64_t populate, uint64_t depopulate, int flags)
+{
+	call->frame = populate;
+	call->other = depopulate;
+	call->swap = (struct exchange_gfns){
+		DOMID_SELF, flags, 1, 0, 0, &call->frame, &call->other };
+	return memory_op(EXCHANGE_GFNS, &call->swap);
+}
+
+static void begin_thread(void)
+{
+	call = mmap(NULL, sizeof(*call), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED, -1, 0);
+	if (call == MAP_FAILED)
+		die("mmap");
+}
+
 static void begin(void)
 {
 	privcmd_fd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
 	if (privcmd_fd < 0)
 		die("/dev/xen/privcmd");
-	call = mmap(NULL, sizeof(*call), PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED, -1, 0);
-	if (call == MAP_FAILED)
-		die("mmap");
+	begin_thread();
 }
 
 static bool is_free(uint64_t pfn)
@@ -197,6 +224,151 @@ static long verify(char *at)
 	return bad;
 }
 
+/* A page of the guest's that domain DOMID may map; returns the reference. */
+static long grant(int domid, char **page)
+{
+	static char room[sizeof(struct ioctl_gntalloc_alloc_gref) + 4];
+	struct ioctl_gntalloc_alloc_gref *alloc = (void *)room;
+	int fd = open("/dev/xen/gntalloc", O_RDWR | O_CLOEXEC);
+
+	alloc->domid = domid;
+	alloc->flags = GNTALLOC_FLAG_WRITABLE;
+	alloc->count = 1;
+	if (fd < 0 || ioctl(fd, IOCTL_GNTALLOC_ALLOC_GREF, alloc))
+		return -errno;
+	*page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, alloc->index);
+	if (*page == MAP_FAILED)
+		return -errno;
+	**page = 1;
+	return *(uint32_t *)&alloc->gref_ids;
+}
+
+/*
+ * Random swaps. Each thread has pages of its own, so that none loses what another
+ * is about to give; the superframes are everybody's, and so are Xen's tables.
+ */
+#define AREAS		6
+#define MOST_THREADS	16
+
+static char *areas[AREAS];
+static uint64_t area_pfn[AREAS];
+static atomic_long swaps, refused, wrong;
+static long wanted;
+static int threads;
+
+struct worker {
+	pthread_t thread;
+	unsigned int seed;
+	int nr;				/* of both */
+	int page[AREAS * SUPERFRAME];	/* those that are there, then those that Xen has */
+	int there;
+};
+
+static uint64_t *at_page(int page)
+{
+	return (uint64_t *)(areas[page / SUPERFRAME] + page % SUPERFRAME * PAGE);
+}
+
+static uint64_t pfn_at(int page)
+{
+	return area_pfn[page / SUPERFRAME] + page % SUPERFRAME;
+}
+
+static void mark(int page)
+{
+	*at_page(page) = page * 104729UL + 1;
+	at_page(page)[511] = page;
+}
+
+static bool is_marked(int page)
+{
+	return *at_page(page) == page * 104729UL + 1 && at_page(page)[511] == (uint64_t)page;
+}
+
+static void switch_pages(struct worker *w, int a, int b)
+{
+	int page = w->page[a];
+
+	w->page[a] = w->page[b];
+	w->page[b] = page;
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	int i, in, out, kind;
+
+	begin_thread();
+	while (atomic_load(&swaps) < wanted) {
+		in = rand_r(&w->seed) % w->there;
+		kind = rand_r(&w->seed) % 10;
+		if (!is_marked(w->page[in]))
+			atomic_fetch_add(&wrong, 1);
+		if (w->there < w->nr && kind == 0) {
+			/* Give one, and it is as it was made. */
+			if (change(POPULATE_PHYSMAP, pfn_at(w->page[w->there])) == 1)
+				mark(w->page[w->there++]);
+			else
+				atomic_fetch_add(&refused, 1);
+		} else if (w->there == w->nr || (kind == 1 && w->there > w->nr / 2)) {
+			if (change(DECREASE_RESERVATION, pfn_at(w->page[in])) == 1)
+				switch_pages(w, in, --w->there);
+			else
+				atomic_fetch_add(&refused, 1);
+		} else {
+			out = w->there + rand_r(&w->seed) % (w->nr - w->there);
+			if (swap(pfn_at(w->page[out]), pfn_at(w->page[in]),
+				 rand_r(&w->seed) % 3) == 1) {
+				switch_pages(w, in, out);
+				mark(w->page[in]);
+				atomic_fetch_add(&swaps, 1);
+			} else {
+				atomic_fetch_add(&refused, 1);
+			}
+		}
+	}
+	while (w->there < w->nr) {
+		if (change(POPULATE_PHYSMAP, pfn_at(w->page[w->there])) == 1)
+			mark(w->page[w->there++]);
+		else
+			usleep(1000);
+	}
+	for (i = 0; i < w->nr; i++)
+		if (!is_marked(w->page[i]))
+			atomic_fetch_add(&wrong, 1);
+	return NULL;
+}
+
+static int at_random(long count, int nr)
+{
+	static struct worker worker[MOST_THREADS];
+	int i, page;
+
+	wanted = count;
+	threads = nr;
+	for (i = 0; i < AREAS; i++) {
+		areas[i] = superframe();
+		area_pfn[i] = pfn_of(areas[i]);
+	}
+	for (page = 0; page < AREAS * SUPERFRAME; page++) {
+		struct worker *w = &worker[page % threads];
+
+		w->page[w->nr++] = page;
+		mark(page);
+	}
+	for (i = 0; i < threads; i++) {
+		worker[i].seed = i + 1;
+		worker[i].there = worker[i].nr;
+		if (pthread_create(&worker[i].thread, NULL, work, &worker[i]))
+			die("a thread");
+	}
+	for (i = 0; i < threads; i++)
+		pthread_join(worker[i].thread, NULL);
+	printf("random %ld %ld %ld\n", atomic_load(&swaps), atomic_load(&refused),
+	       atomic_load(&wrong));
+	return atomic_load(&wrong) != 0;
+}
+
 static int area(void)
 {
 	char line[64], op[16], first[8], second[8], *at = superframe(), *other;
@@ -235,13 +407,13 @@ static int area(void)
 			if (!rc)
 				out[i] = true, out[!i] = false;
 		} else if (n >= 3 && !strcmp(op, "swap")) {
-			call->frame = pfn[i];
-			call->other = pfn[!i];
-			call->swap = (struct exchange_gfns){
-				DOMID_SELF, flags, 1, 0, 0, &call->frame, &call->other };
-			rc = memory_op(EXCHANGE_GFNS, &call->swap);
+			rc = swap(pfn[i], pfn[!i], flags);
 			if (rc == 1)
 				out[i] = false, out[!i] = true;
+		} else if (n >= 2 && !strcmp(op, "grant") && !out[1]) {
+			rc = grant(atoi(first), &other);
+			if (rc >= 0)
+				pfn[1] = pfn_of(other);
 		}
 		printf("%s %ld\n", op, rc);
 		fflush(stdout);
@@ -257,6 +429,11 @@ int main(int argc, char **argv)
 {
 	int i;
 
+	if (argc == 4 && !strcmp(argv[1], "random") && atol(argv[2]) > 0 && atoi(argv[3]) > 0 &&
+	    atoi(argv[3]) <= MOST_THREADS) {
+		begin();
+		return at_random(atol(argv[2]), atoi(argv[3]));
+	}
 	for (i = 2; i < argc; i++)
 		if (atol(argv[i]) < 0 || atol(argv[i]) >= SUPERFRAME)
 			break;
@@ -268,6 +445,6 @@ int main(int argc, char **argv)
 		begin();
 		return area();
 	}
-	fprintf(stderr, "usage: memop holes 0..511... | memop area\n");
+	fprintf(stderr, "usage: memop holes 0..511... | memop area | memop random N THREADS\n");
 	return 2;
 }
