@@ -169,13 +169,15 @@ class Domain:
     append      more words for its command line
     config      more lines for xl
     start_mib   what a guest of one node begins with, if that is less than all
+    by_hand     its nodes are set behind xl's back: Debian's can't do it for PV guests, and none
+                makes nodes that are no use
     """
 
     numbers = itertools.count(1)
 
     def __init__(self, xen, type='pvh', nodes=(128, 128), dist=None, cpus=None,
                  flavour='release', append='', config='', name=None, boot_timeout=180,
-                 start_mib=None):
+                 start_mib=None, by_hand=None):
         self.xen = xen
         self.type = type
         self.sizes = list(nodes)
@@ -187,6 +189,9 @@ class Domain:
         self.name = name or f'{type}{next(self.numbers)}'
         self.boot_timeout = boot_timeout
         self.start_mib = start_mib or sum(self.sizes)
+        if by_hand is None:
+            by_hand = HYPERVISOR == 'debian' and type == 'pv'
+        self.by_hand = by_hand and len(self.sizes) > 1
         self.console_path = f'{CONSOLES}/guest-{self.name}.log'
         self.console_log = xen.console_log.removesuffix('.console') + f'.{self.name}.console'
         self.domid = None
@@ -201,11 +206,9 @@ class Domain:
         path = f'/guest/{self.name}.cfg'
         coded = base64.b64encode(self.description().encode()).decode()
         self.xen.sh(f'echo {coded} | base64 -d > {path}')
-        # A PV guest's nodes are nothing that Debian's xl knows of.
-        by_hand = HYPERVISOR == 'debian' and self.type == 'pv' and len(self.sizes) > 1
         shim = 'LD_PRELOAD=/lib/vnuma_shim.so' if HYPERVISOR == 'debian' else ''
-        self.xen.sh(f'{shim} xl create {"-p" if by_hand else ""} {path}', 180)
-        if by_hand:
+        self.xen.sh(f'{shim} xl create {"-p" if self.by_hand else ""} {path}', 180)
+        if self.by_hand:
             self.xen.sh(f'pv_vnuma $(xl domid {self.name}) ' + ' '.join(
                 f'{size}/{n}/{self._cpus_of(n)}/{self._distances_from(n)}'
                 for n, size in enumerate(self.sizes)))
@@ -257,7 +260,7 @@ class Domain:
                  f'vcpus={len(sum(self.cpus, []))}',
                  # To look at the dead.
                  'on_crash="preserve"', 'on_reboot="preserve"', 'on_watchdog="preserve"', self.config]
-        if len(self.sizes) > 1 and (self.type != 'pv' or HYPERVISOR != 'debian'):
+        if len(self.sizes) > 1 and not self.by_hand:
             lines.append(self.vnuma())
         return '\n'.join(lines) + '\n'
 

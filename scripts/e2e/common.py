@@ -84,6 +84,11 @@ class GuestTest(unittest.TestCase):
         """In bytes."""
         return int(guest.sh(f"sed -n 's/^{name}: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo")) * 1024
 
+    def free(self, guest, node):
+        """In bytes."""
+        path = f'{NODES}/node{node}/meminfo'
+        return int(guest.sh(f"sed -n 's/.*MemFree: *\\([0-9]*\\) kB/\\1/p' {path}")) * 1024
+
     def snapshot(self, guest):
         """All counters at once: processes are dear on a debug kernel."""
         nodes = range(len(guest.sizes))

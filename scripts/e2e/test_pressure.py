@@ -7,7 +7,7 @@ Longer runs, with the unpatched kernel beside them, are bench/pressure.py's.
 import time
 import unittest
 
-from common import CORE, GIB, MIB, NODES, QUIET, REPORTING, GuestTest, Pattern, pages
+from common import CORE, GIB, MIB, QUIET, REPORTING, GuestTest, Pattern, pages
 from scenes import Disk, Reader, command_seconds, counters, state, swap_on, zones
 
 
@@ -139,8 +139,7 @@ class Unreclaimable(PressureTest):
         guest.sh('n=$(cat /proc/sys/vm/min_free_kbytes); echo $n > /proc/sys/vm/min_free_kbytes')
         marks = self.high_marks(guest)
         # Of each node what its own size allows: what would fill one is not the balloon's doing.
-        bulk = [int(guest.sh(f"sed -n 's/.*MemFree: *\\([0-9]*\\) kB/\\1/p' {NODES}/node{node}/meminfo"))
-                // 1024 - 160 for node in range(2)]
+        bulk = [self.free(guest, node) // MIB - 160 for node in range(2)]
 
         def with_this(what, begin, end):
             with self.subTest(what):

@@ -24,11 +24,6 @@ def words(line):
 
 
 class RefillTest(GuestTest):
-    def free(self, guest, node):
-        """In bytes."""
-        path = f'{NODES}/node{node}/meminfo'
-        return int(guest.sh(f"sed -n 's/.*MemFree: *\\([0-9]*\\) kB/\\1/p' {path}")) * 1024
-
     def hold(self, guest, size):
         """The balloon stays as it is, and the host wants SIZE bytes in it."""
         guest.write(HOLD, 1)

@@ -53,7 +53,8 @@ class PvNodes(XenTest):
     @afresh
     def test_nodes_that_make_no_sense(self):
         """The guest is then as it always was."""
-        domain = self.start(self.boot(), type='pv', nodes=(128, 128), dist=[[10, 5], [20, 10]])
+        domain = self.start(self.boot(), type='pv', nodes=(128, 128), dist=[[10, 5], [20, 10]],
+                            by_hand=True)
         self.assertEqual(self.nodes(domain), [0])
         self.assertIn('xen: vNUMA: ignored: a distance makes no sense', domain.sh('dmesg'))
         held, back = self.give_and_take(domain, 64)

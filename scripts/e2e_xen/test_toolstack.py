@@ -20,11 +20,8 @@ class Toolstack(XenTest):
     def test_multiples_of_2M(self):
         """What is asked for is rounded in the guest's favour, and xl says so."""
         xen = self.boot()
-        domain = Domain(xen, 'pv', nodes=(233,), flavour=FLAVOUR)
-        domain.sizes = [234 if PATCHED else 233]
-        domain = self.enterContext(domain)
-        self.domains.append(domain)
-        self.assertEqual(self.target(xen, domain.domid), domain.sizes[0] * KIB)
+        domain = self.start(xen, type='pv', nodes=[234], start_mib=233)
+        self.assertEqual(self.target(xen, domain.domid), (234 if PATCHED else 233) * KIB)
         said = xen.sh(f'xl mem-set {domain.domid} 201 2>&1')
         if not PATCHED:
             self.assertEqual(self.target(xen, domain.domid), 201 * KIB)

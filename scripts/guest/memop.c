@@ -254,7 +254,6 @@ static char *areas[AREAS];
 static uint64_t area_pfn[AREAS];
 static atomic_long swaps, refused, wrong;
 static long wanted;
-static int threads;
 
 struct worker {
 	pthread_t thread;
@@ -339,13 +338,12 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static int at_random(long count, int nr)
+static int at_random(long count, int threads)
 {
 	static struct worker worker[MOST_THREADS];
 	int i, page;
 
 	wanted = count;
-	threads = nr;
 	for (i = 0; i < AREAS; i++) {
 		areas[i] = superframe();
 		area_pfn[i] = pfn_of(areas[i]);
