@@ -231,13 +231,6 @@ class Domain:
         self.xen.sh(f'xl restore /guest/{self.name}.saved; rm /guest/{self.name}.saved', 180)
         self._find()
 
-    def migrate(self):
-        """Live, to this very host: no ssh is needed for that."""
-        self.xen.sh(f"xl migrate -s '' {self.domid} 'xl migrate-receive'", 300)
-        # xenconsoled keeps the name that it saw first.
-        self.console_path = f'{CONSOLES}/guest-{self.name}--incoming.log'
-        self._find()
-
     def stop(self):
         """Keeps what it said, and ends it; there may be nothing to end."""
         if self.domid is None or not self.xen.running():
