@@ -18,17 +18,17 @@ packages=(
 	libglib2.0-dev gnuplot-nox
 	# the core in user space: libFuzzer
 	clang libclang-rt-dev
-	# checks, and builds for other machines
-	sparse python3-docutils gcc-aarch64-linux-gnu gcc-powerpc64le-linux-gnu
+	# checks, the source of Xen for them, and builds for other machines
+	sparse python3-docutils dpkg-dev gcc-aarch64-linux-gnu gcc-powerpc64le-linux-gnu
 )
 
 case ${1-} in
 '')	;;
 deb)	# bindeb-pkg, the configuration of Debian's kernels, a root for the trial
-	packages+=(debhelper dpkg-dev debootstrap e2fsprogs)
+	packages+=(debhelper debootstrap e2fsprogs)
 	# A configuration of one's own does as well.
 	[ -n "${CONFIG-}" ] || packages+=(linux-config-6.12) ;;
-xen)	packages+=(dpkg-dev patch autoconf autotools-dev acpica-tools libyajl-dev uuid-dev
+xen)	packages+=(patch autoconf autotools-dev acpica-tools libyajl-dev uuid-dev
 		   zlib1g-dev libncurses-dev python3-dev pkg-config) ;;
 *)	die "usage: deps.sh [deb|xen]" ;;
 esac

@@ -9,7 +9,8 @@
 #	build/xen-patched/tools		xl, its helper, and the libraries
 #
 # 'source' only makes the trees, which is how the queue is checked. XEN_SOURCE= names an unpacked
-# source tree of one's own. Nothing is installed, and apt's own lists are left alone.
+# source tree of one's own. Nothing is installed, and apt's own lists are left alone. Exits with 75
+# where the source can't be had.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -68,7 +69,8 @@ fetch() {
 	done
 	[ -d "$source/package" ] || {
 		tail -n 3 "$log" >&2
-		die "cannot fetch the source of Xen 4.17 (build/logs/${log##*/}); XEN_SOURCE= names a tree of one's own"
+		say "cannot fetch the source of Xen 4.17 (build/logs/${log##*/}); XEN_SOURCE= names a tree of one's own" >&2
+		exit 75
 	}
 	rm -rf "$source/new"
 	dpkg-source --no-check -x "$source"/package/*.dsc "$source/new" >> "$log" 2>&1 ||
