@@ -303,7 +303,7 @@ TEST_F_TIMEOUT(balloon, mends_what_it_took, LONG)
  */
 TEST_F_TIMEOUT(balloon, partial_blocks_are_put_together, LONG)
 {
-	long want, whole, blocks, after, migrated, held[MAX_NODES];
+	long want, whole, blocks, after, migrated;
 	struct node_memory m;
 	struct used u;
 	double end;
@@ -328,8 +328,6 @@ TEST_F_TIMEOUT(balloon, partial_blocks_are_put_together, LONG)
 	EXPECT_LE(u.blocks / 4, blocks);
 
 	migrated = sum_stat("migrate");
-	for (i = 0; i < nr_nodes; i++)
-		held[i] = node_number(nodes[i], "nr_pages");
 	ASSERT_EQ(0, write_text("/proc/sys/vm/compact_memory", "1\n"));
 	ASSERT_EQ(0, write_number(HOLD, 0));
 	/* The worker sees to what compaction leaves. */
@@ -344,9 +342,9 @@ TEST_F_TIMEOUT(balloon, partial_blocks_are_put_together, LONG)
 	/* Each zone keeps its fullest. */
 	EXPECT_LE(after, blocks / 20 + nr_nodes);
 	EXPECT_LT(migrated, sum_stat("migrate"));
+	/* What refills took from the node while the worker was held has come back, too. */
 	for (i = 0; i < nr_nodes; i++)
-		EXPECT_EQ(held[i], node_number(nodes[i], "nr_pages"));
-	EXPECT_EQ(want, sum_pages());
+		EXPECT_EQ(nodes[i] == last() ? want : 0, node_number(nodes[i], "nr_pages"));
 	EXPECT_STREQ("", broken());
 }
 
