@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -39,6 +40,7 @@ TROUBLE = re.compile(r'WARNING:|BUG:|KASAN|UBSAN|Oops|general protection|Kernel 
                      r'refcount_t:|sleeping function called')
 
 names = itertools.count(1)
+pool_lock = threading.Lock()
 
 
 class GuestError(Exception):
@@ -158,7 +160,7 @@ class Guest:
 
     def __init__(self, flavour='release', nodes=(1024,) * 4, dist=None, backend='memfd',
                  prealloc=None, cpus=None, balloon={}, pending=0, append='', extra=(), accel=None,
-                 name=None, interactive=False, boot_timeout=300, kernel=None, initramfs=None):
+                 name=None, interactive=False, boot_timeout=600, kernel=None, initramfs=None):
         self.flavour = flavour
         self.kernel = kernel or kernel_of(flavour)
         self.initramfs = initramfs or initramfs_of(flavour)
@@ -297,6 +299,8 @@ class Guest:
             # It is the host's, but does not say that it is constant: Linux would take the HPET,
             # a device, whose emulation holds up all CPUs.
             append += ' tsc=reliable'
+            # CPUs of a busy host's guest stand still for seconds.
+            append += ' rcupdate.rcu_cpu_stall_timeout=60'
         console = f'file,id=console,path={self.console_log}'
         if self.interactive:
             append += ' agent=none'
@@ -325,14 +329,20 @@ class Guest:
                              f'{available // MIB} MiB to give')
         huge = sum(size for size, backend in zip(self.sizes, self.backends)
                    if backend == 'hugetlbfs') * MIB // HUGE
-        missing = huge - (meminfo('HugePages_Free') - meminfo('HugePages_Rsvd'))
-        if missing > 0:
-            self.pool = missing
-            resize_pool(missing)
+        if not huge:
+            return
+        # Pages of its own: free ones may be another guest's, which is about to map them, or has
+        # just given some back.
+        try:
+            resize_pool(huge)
+            self.pool = huge
+        except GuestError:
+            if huge > meminfo('HugePages_Free') - meminfo('HugePages_Rsvd'):
+                raise
 
     # --- what the guest says ---
 
-    def sh(self, command, timeout=60):
+    def sh(self, command, timeout=180):
         """Runs a shell command in the guest and returns its output; a status other than 0 is
         an exception."""
         status, output = self.status(command, timeout)
@@ -340,7 +350,7 @@ class Guest:
             raise GuestError(self._report(f'{command!r} ended with status {status}:\n{output}'))
         return output
 
-    def status(self, command, timeout=60):
+    def status(self, command, timeout=180):
         """Runs a shell command in the guest; returns its exit status and output."""
         name = f'{next(self._ids)}'
         coded = base64.b64encode(command.encode()).decode()
@@ -500,17 +510,24 @@ def meminfo(name):
 
 def resize_pool(pages):
     """Adds 2M pages to the host's pool, or takes them away."""
+    with pool_lock:
+        have = pool_size()
+        try:
+            if pool_size(have + pages) < have + pages:
+                pool_size(have)
+                raise GuestError(f'the host has no {pages} huge pages more')
+        except PermissionError as error:
+            raise GuestError(f'{pages} huge pages are missing, and only root can add them') from error
+
+
+def pool_size(want=None):
+    """How many there are, once there are as many as wanted, or as many as can be."""
     path = '/proc/sys/vm/nr_hugepages'
-    with open(path) as pool:
-        want = int(pool.read()) + pages
-    try:
+    if want is not None:
         with open(path, 'w') as pool:
             pool.write(str(want))
-        with open(path) as pool:
-            if int(pool.read()) < want:
-                raise GuestError(f'the host has no {pages} huge pages more')
-    except PermissionError as error:
-        raise GuestError(f'{pages} huge pages are missing, and only root can add them') from error
+    with open(path) as pool:
+        return int(pool.read())
 
 
 PR_SET_PDEATHSIG = 1

@@ -11,7 +11,7 @@ numbers = itertools.count(1)
 class Pattern:
     """A running pattern program: MIB of memory, and options such as '--interleave'."""
 
-    def __init__(self, guest, mib, *options, timeout=120):
+    def __init__(self, guest, mib, *options, timeout=600):
         self.guest = guest
         self.timeout = timeout
         self.log = f'/tmp/pattern{next(numbers)}'

@@ -49,7 +49,7 @@ class Reader:
         return [float(word) for word in self.guest.sh(f'cat {self.log}; :', 120).split()
                 if re.fullmatch(r'[0-9.]+', word)]
 
-    def await_rounds(self, count, timeout=300):
+    def await_rounds(self, count, timeout=900):
         """Waits for so many rounds more; returns the median of what one took, in seconds."""
         there, deadline = len(self.rounds()), time.monotonic() + timeout
         while len(times := self.rounds()) < there + count + 1:
@@ -81,16 +81,16 @@ def counters(guest):
 
 
 def zones(guest):
-    """(node, zone) -> {'free': base pages, 'min', 'low', 'high', 'present', 'managed', 'lists'}
+    """(node, zone) -> {'free': base pages, 'boost', 'min', 'low', 'high', 'present', 'managed', 'lists'}
 
-    'lists' are free, too: those that CPUs keep for themselves.
+    'lists' are free, too: those that CPUs keep for themselves. 'boost' is in the marks, for a while.
     """
     found, here = {}, None
     for line in guest.sh('cat /proc/zoneinfo').splitlines():
         match = re.match(r'Node (\d+), zone +(\S+)', line)
         if match:
             here = found.setdefault((int(match[1]), match[2]), {})
-        elif match := re.match(r'\s+(?:pages )?(free|min|low|high|present|managed)\s+(\d+)$', line):
+        elif match := re.match(r'\s+(?:pages )?(free|boost|min|low|high|present|managed)\s+(\d+)$', line):
             here.setdefault(match[1], int(match[2]))
         elif match := re.match(r'\s+count: +(\d+)$', line):
             here['lists'] = here.get('lists', 0) + int(match[1])

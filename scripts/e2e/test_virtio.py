@@ -28,7 +28,7 @@ class Returned(GuestTest):
             lost = before[n] - guest.host_bytes(n)
             self.assertAlmostEqual(lost, node * PAGE, delta=lost // 100, msg=f'node {n}')
         shares = self.free_shares(guest)
-        self.assertLess(max(shares) - min(shares), 0.02, shares)
+        self.assertLess(max(shares) - min(shares), 0.03, shares)
         whole = sum(self.node_files(guest, 'nr_superframes')) * PAGES_PER_HUGE
         self.assertGreaterEqual(whole, 0.99 * pages(GIB))
         self.assert_superframes_are_holes(guest)
@@ -247,7 +247,7 @@ class Lifecycle(GuestTest):
     def test_suspend_while_inflated(self):
         guest = self.boot(nodes=[512] * 2)
         self.settle(guest, 256 * MIB)
-        guest.sh('echo devices > /sys/power/pm_test; echo freeze > /sys/power/state', 60)
+        guest.sh('echo devices > /sys/power/pm_test; echo freeze > /sys/power/state')
         self.wait('the same again', lambda: guest.actual() == 256 * MIB)
         self.assert_holds(guest, 256 * MIB)
         self.settle(guest, 0)

@@ -12,7 +12,7 @@
 #include "balloon.h"
 
 /* Seconds for a test, on a machine that is emulated and has all checks on. */
-#define LONG		300
+#define LONG		900
 
 FIXTURE(balloon)
 {
