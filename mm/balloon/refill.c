@@ -525,8 +525,8 @@ static unsigned long refill_ask(struct refill *r, unsigned int flags, unsigned l
 		left = wait_event_timeout(ask->wait, refill_answered(ask, ticket), patience);
 	psi_memstall_leave(&pflags);
 	*answered = left > 0;
-	if (!*answered) {
-		/* Nobody is spared by what comes too late. */
+	if (!*answered && (flags & ASK_BEYOND)) {
+		/* Nobody is spared by what comes too late. Nobody else has said so: oom_lock. */
 		spin_lock(&ask->lock);
 		az->flags &= ~ASK_BEYOND;
 		spin_unlock(&ask->lock);
