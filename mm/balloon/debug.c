@@ -274,11 +274,14 @@ DEFINE_SHOW_ATTRIBUTE(check);
 
 static int busy_get(void *data, u64 *val)
 {
+	unsigned int busy;
 	struct balloon *b;
 
 	rcu_read_lock();
 	b = balloon_current();
-	*val = b && work_busy(&b->work.work) && !timer_pending(&b->work.timer);
+	busy = b ? work_busy(&b->work.work) : 0;
+	/* Who waits for a timer is at rest, unless somebody has set it while it runs. */
+	*val = busy & WORK_BUSY_RUNNING || (busy && !timer_pending(&b->work.timer));
 	rcu_read_unlock();
 	return 0;
 }
