@@ -89,10 +89,12 @@ enum balloon_refill_mode balloon_refill_mode = BALLOON_REFILL_CREDIT;
 #define ANSWER_PAUSE		(HZ / 10)
 /*
  * The same where the OOM killer is next. When somebody has waited that long, the
- * host is taken for dead: for a while nobody else waits.
+ * host is taken for dead: for a while, or until it answers, nobody else waits.
  */
-#define OOM_PATIENCE		(2 * HZ)
+#define OOM_PATIENCE		(10 * HZ)
 #define OOM_PAUSE		(60 * HZ)
+/* No lock: who reads an old one waits once more, or not for a while. */
+static unsigned long oom_pause = INITIAL_JIFFIES;
 
 /* What is asked for a zone, beside credit. */
 #define ASK_CREDIT		BIT(0)
@@ -465,6 +467,9 @@ static void refill_answer(struct balloon_node *bn)
 	if (late && !ask->late)
 		WRITE_ONCE(ask->after, jiffies);
 	ask->late = late;
+	/* The host is alive. */
+	if (refill_pausing(READ_ONCE(oom_pause), OOM_PAUSE))
+		WRITE_ONCE(oom_pause, jiffies);
 	/* What has come is seen by who sees the answer. */
 	smp_store_release(&ask->answered, ticket);
 	wake_up_all(&ask->wait);
@@ -699,9 +704,6 @@ static bool oom_low_mark_holds(const struct refill *r)
 	return zone_watermark_ok(r->zone, r->order, low_wmark_pages(r->zone),
 				 r->highest_zoneidx, 0);
 }
-
-/* Who waited that long for nothing has others not wait. */
-static unsigned long oom_pause = INITIAL_JIFFIES;
 
 /* What one zone has for who would have somebody killed. Returns whether to try again. */
 static bool oom_refill_zone(struct refill *r, gfp_t gfp_mask, enum balloon_refill_mode mode)
