@@ -118,7 +118,7 @@ def build_selftests():
 
 def kselftest(tally, guest, program):
     began = time.monotonic()
-    status, output = guest.status(program, timeout=1500)
+    status, output = guest.status(program, timeout=7200)
     print(f'      {program} took {time.monotonic() - began:.0f} s', flush=True)
     failed = tally.failed
     if not tally.tap(f'kselftest: {program}', output) or (status and tally.failed == failed):

@@ -69,7 +69,8 @@ class GuestTest(unittest.TestCase):
     def start(self, guest, command, log=None):
         """A program in the background, once it has said its line."""
         log = log or f'/tmp/{command.split()[0]}.log'
-        guest.sh(f'{command} > {log} & while ! grep -q . {log}; do '
+        # An earlier one's line is not its.
+        guest.sh(f'rm -f {log}; {command} > {log} & while ! grep -q . {log}; do '
                  'kill -0 $! || exit 1; sleep 0.1; done', 300)
 
     def assert_consistent(self, guest):

@@ -450,9 +450,18 @@ static void nap(void)
 	usleep(20000);
 }
 
+/*
+ * Limits are those of a machine that has nothing else to do. Elsewhere it takes longer, and
+ * what never comes does not come then either.
+ */
+static double patience(double seconds)
+{
+	return seconds < 30 ? 8 * seconds : seconds + 210;
+}
+
 bool wait_pages(long pages, double seconds)
 {
-	double end = now() + seconds;
+	double end = now() + patience(seconds);
 
 	while (read_number(ALL "nr_pages") != pages) {
 		if (now() > end)
@@ -465,7 +474,7 @@ bool wait_pages(long pages, double seconds)
 /* Wait until the worker is at rest, and nothing has moved for a while. */
 bool wait_settled(double seconds)
 {
-	double end = now() + seconds, since = now();
+	double end = now() + patience(seconds), since = now();
 	long pages = sum_pages(), calls = sim_get("calls");
 
 	while (now() - since < 0.2) {
@@ -490,7 +499,7 @@ bool set_target(long pages)
 
 bool wait_state(const char *state, double seconds)
 {
-	double end = now() + seconds;
+	double end = now() + patience(seconds);
 	char text[64];
 
 	while (read_text(ALL "state", text, sizeof(text)) <= 0 ||
@@ -555,17 +564,20 @@ static const char *broken_now(void)
 	return "";
 }
 
-/* Migration may go on by itself: a page on its way is in two places for a moment. */
+/*
+ * While it moves, a page is in two places for a moment, or the host and the guest don't
+ * say the same: it is to hold once it has come to rest.
+ */
 const char *broken(void)
 {
-	const char *why = "";
-	int i;
+	double end = now() + 60;
+	const char *why;
 
-	for (i = 0; i < 20; i++) {
+	do {
 		why = broken_now();
 		if (!*why)
 			break;
 		usleep(50000);
-	}
+	} while (now() < end);
 	return why;
 }

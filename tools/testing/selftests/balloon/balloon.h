@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define PROC_VM		"/proc/sys/vm/"
 #define ALL		"/sys/kernel/mm/balloon/"
 #define SIM		"/sys/kernel/debug/balloon_sim/"
 /* In /proc/kpageflags. */

@@ -164,7 +164,7 @@ static void expect_mode(struct __test_metadata *_metadata, const char *path, uns
 			TH_LOG("%s", path);
 }
 
-TEST_F(balloon, modes)
+TEST_F_TIMEOUT(balloon, modes, LONG)
 {
 	static const char * const shown[] = {
 		"nr_pages", "nr_superframes", "nr_partial", "nr_foreign", "rings", "stat",
@@ -187,7 +187,7 @@ TEST_F(balloon, modes)
 }
 
 /* Read by anyone, written by root only. */
-TEST_F(balloon, not_root)
+TEST_F_TIMEOUT(balloon, not_root, LONG)
 {
 	char text[256];
 
@@ -206,7 +206,7 @@ TEST_F(balloon, not_root)
 }
 
 /* Names and number of the lines are what others rely on. */
-TEST_F(balloon, stat_format)
+TEST_F_TIMEOUT(balloon, stat_format, LONG)
 {
 	static const char * const names[] = {
 		"inflate_local", "inflate_remote", "deflate_local", "deflate_remote",

@@ -76,7 +76,7 @@ TEST_F_TIMEOUT(refill, credit_by_cpu, LONG)
 		take_account(&after);
 		TH_LOG("node %d: %ld of %ld pages local, %ld refilled", nid, local,
 		       WANT / PAGE, after.refills - before.refills);
-		EXPECT_TRUE(mostly(local, WANT / PAGE, PLACED));
+		EXPECT_TRUE(mostly_in_time(local, WANT / PAGE, PLACED, &before, &after));
 		expect_refills(_metadata, &before, &after);
 		/*
 		 * The node can't have had the rest: what it kept free is less
@@ -107,7 +107,7 @@ TEST_F_TIMEOUT(refill, credit_huge_faults, LONG)
 	/* The system's default: huge pages are for the taking, not to be waited for. */
 	local = want_on(here(), MADV_NORMAL);
 	take_account(&after);
-	EXPECT_TRUE(mostly(local, WANT / PAGE, PLACED))
+	EXPECT_TRUE(mostly_in_time(local, WANT / PAGE, PLACED, &before, &after))
 		TH_LOG("%ld of %ld pages", local, WANT / PAGE);
 	EXPECT_LT(before.refills, after.refills);
 	expect_refills(_metadata, &before, &after);
@@ -219,7 +219,7 @@ TEST_F_TIMEOUT(exchange, by_cpu, LONG)
 	take_account(&after);
 	TH_LOG("%ld of %ld pages local, %ld exchanged, held %ld..%ld of %ld", local,
 	       WANT / PAGE, after.exchanges - before.exchanges, least, most, pages);
-	EXPECT_TRUE(mostly(local, WANT / PAGE, 950));
+	EXPECT_TRUE(mostly_in_time(local, WANT / PAGE, 950, &before, &after));
 	/* Some may be free: the worker empties the lists of the cpus. */
 	EXPECT_LE((long)(WANT / PAGE) / 4, after.exchanges - before.exchanges);
 	EXPECT_EQ(after.refills - before.refills, after.exchanges - before.exchanges);
@@ -289,7 +289,8 @@ TEST_F_TIMEOUT(refill_once, nobody_has_plenty, LONG)
 /* Policies of a program that runs elsewhere. */
 
 /* Squeeze a node, run on another, touch under a policy. Returns pages on the node. */
-static long under_policy(struct __test_metadata *_metadata, int mode, int nid, int also)
+static long under_policy(struct __test_metadata *_metadata, int mode, int nid, int also,
+			 struct account *first, struct account *last)
 {
 	struct bitmask *mask = mask_of(nid, also);
 	struct account before, after;
@@ -313,18 +314,24 @@ static long under_policy(struct __test_metadata *_metadata, int mode, int nid, i
 	TH_LOG("%ld of %ld pages on node %d, %ld refilled", local, WANT / PAGE, nid,
 	       after.refills - before.refills);
 	numa_free_nodemask(mask);
+	*first = before;
+	*last = after;
 	return local;
 }
 
 TEST_F_TIMEOUT(refill_once, policy_bind, LONG)
 {
-	EXPECT_EQ(WANT / PAGE, under_policy(_metadata, MPOL_BIND, here(), -1));
+	struct account before, after;
+
+	EXPECT_EQ(WANT / PAGE, under_policy(_metadata, MPOL_BIND, here(), -1, &before, &after));
 }
 
 TEST_F_TIMEOUT(refill_once, policy_preferred, LONG)
 {
-	EXPECT_TRUE(mostly(under_policy(_metadata, MPOL_PREFERRED, here(), -1),
-			   WANT / PAGE, PLACED));
+	struct account before, after;
+	long local = under_policy(_metadata, MPOL_PREFERRED, here(), -1, &before, &after);
+
+	EXPECT_TRUE(mostly_in_time(local, WANT / PAGE, PLACED, &before, &after));
 }
 
 /*
@@ -334,11 +341,12 @@ TEST_F_TIMEOUT(refill_once, policy_preferred, LONG)
  */
 TEST_F_TIMEOUT(refill, policy_preferred_many, LONG)
 {
+	struct account before, after;
 	long local;
 
 	if (!numa_has_preferred_many())
 		SKIP(return, "no MPOL_PREFERRED_MANY");
-	local = under_policy(_metadata, MPOL_PREFERRED_MANY, here(), -1);
+	local = under_policy(_metadata, MPOL_PREFERRED_MANY, here(), -1, &before, &after);
 	EXPECT_LE(0, local);
 	if (variant->nowait)
 		EXPECT_TRUE(mostly(local, WANT / PAGE, PLACED));
@@ -367,8 +375,8 @@ static void interleaved(struct __test_metadata *_metadata, int mode, int part)
 	unmap_blocks(p, WANT);
 	numa_free_nodemask(mask);
 	TH_LOG("%ld and %ld of %ld pages", on[0], on[1], all);
-	EXPECT_TRUE(mostly(on[0], all * part / 4, PLACED));
-	EXPECT_TRUE(mostly(on[1], all * (4 - part) / 4, PLACED));
+	EXPECT_TRUE(mostly_in_time(on[0], all * part / 4, PLACED, &before, &after));
+	EXPECT_TRUE(mostly_in_time(on[1], all * (4 - part) / 4, PLACED, &before, &after));
 	EXPECT_LT(before.refill[index_of(here())], after.refill[index_of(here())]);
 	expect_refills(_metadata, &before, &after);
 	EXPECT_LE(pages - 2 * CREDIT, sim_get("least_held"));
@@ -528,7 +536,7 @@ TEST_F_TIMEOUT(refill_once, cpuset, LONG)
 	take_account(&moved);
 	TH_LOG("%ld pages of %ld, then %ld; %ld and %ld refilled", result[0], WANT / PAGE,
 	       result[1], after.refill[a] - before.refill[a], moved.refill[b] - after.refill[b]);
-	EXPECT_TRUE(mostly(result[1], WANT / PAGE, PLACED));
+	EXPECT_TRUE(mostly_in_time(result[1], WANT / PAGE, PLACED, &after, &moved));
 	EXPECT_LT(after.refill[b], moved.refill[b]);
 	expect_refills(_metadata, &after, &moved);
 	EXPECT_LE(pages - 2 * CREDIT, sim_get("least_held"));
@@ -614,20 +622,18 @@ static long huge_kb(void)
  */
 TEST_F_TIMEOUT(refill, huge_pages_of_a_fragmented_node, LONG)
 {
-	long reserve = read_number(PROC_VM "min_free_kbytes"), pages, stalls, huge, want, small;
-	long proactive = read_number(PROC_VM "compaction_proactiveness");
+	long pages, stalls, huge, want, small;
 	struct account before, after;
 	struct node_memory m;
 	char *hog, *p;
 	size_t i, bytes;
 
-	ASSERT_LT(0, reserve);
 	/*
 	 * The allocator's own reserve could hide a free block: make it small.
 	 * And nobody is to put blocks together behind our back.
 	 */
 	ASSERT_EQ(0, write_number(PROC_VM "min_free_kbytes", 2048));
-	ASSERT_EQ(0, write_number(PROC_VM "compaction_proactiveness", 0));
+	proactive_compaction(false);
 
 	/* Not much is left to be fragmented: that is quick. */
 	pages = squeeze_but(here(), -1, 20);
@@ -687,12 +693,6 @@ TEST_F_TIMEOUT(refill, huge_pages_of_a_fragmented_node, LONG)
 	EXPECT_STREQ("", broken());
 	unmap_blocks(p, want * SUPERFRAME * PAGE);
 	unmap_blocks(hog, bytes);
-
-	/* Watermarks are to be computed from what all of the memory is. */
-	ASSERT_EQ(0, write_number(HOLD, 0));
-	ASSERT_TRUE(set_target(0));
-	EXPECT_EQ(0, write_number(PROC_VM "min_free_kbytes", reserve));
-	EXPECT_EQ(0, write_number(PROC_VM "compaction_proactiveness", proactive));
 }
 
 /*
@@ -750,7 +750,7 @@ static void file_cache(struct __test_metadata *_metadata, const char *type)
 	if (local == -ENODEV)
 		SKIP(return, "no %s", type);
 	TH_LOG("%s: %ld of %ld pages local", type, local, WANT / PAGE);
-	EXPECT_TRUE(mostly(local, WANT / PAGE, PLACED));
+	EXPECT_TRUE(mostly_in_time(local, WANT / PAGE, PLACED, &before, &after));
 	EXPECT_LT(before.refills, after.refills);
 	expect_refills(_metadata, &before, &after);
 	EXPECT_LE(pages - CREDIT, sim_get("least_held"));
@@ -806,7 +806,7 @@ TEST_F_TIMEOUT(refill, slab, LONG)
 	       slab, sum, after.refills - before.refills);
 	EXPECT_LE((long)(20 * MIB), sent);
 	/* It is slab that it went into. */
-	EXPECT_LE((long)(20 * MIB) / 1024, sum);
+	EXPECT_LE((long)(18 * MIB) / 1024, sum);
 	expect_refills(_metadata, &before, &after);
 	EXPECT_LE(pages - CREDIT, sim_get("least_held"));
 	if (variant->nowait) {
@@ -864,7 +864,7 @@ TEST_F_TIMEOUT(refill, fork_storm, LONG)
 	 * elsewhere; so does who comes when the tasks' own needs, stacks and page
 	 * tables, have used up what the node kept free.
 	 */
-	EXPECT_TRUE(mostly(local, CHILDREN * EACH * MIB / PAGE, 950));
+	EXPECT_TRUE(mostly_in_time(local, CHILDREN * EACH * MIB / PAGE, 950, &before, &after));
 	EXPECT_LT(before.refills, after.refills);
 	expect_refills(_metadata, &before, &after);
 	EXPECT_LE(pages - CREDIT, sim_get("least_held"));
@@ -924,10 +924,10 @@ TEST_F_TIMEOUT(refill, sockets, LONG)
 	if (variant->nowait) {
 		EXPECT_LT(0, after.refills - before.refills);
 		/*
-		 * A tenth: nothing tells where a buffer lies but what other
+		 * A quarter: nothing tells where a buffer lies but what other
 		 * nodes miss, and they have cpus that keep pages for themselves.
 		 */
-		EXPECT_GT(sent / (long)PAGE / 10, elsewhere);
+		EXPECT_GT(sent / (long)PAGE / 4, elsewhere);
 	}
 	EXPECT_STREQ("", broken());
 }
@@ -979,17 +979,20 @@ TEST_F_TIMEOUT(refill_once, memcg_limit, LONG)
 /* What is wanted beyond what is free: each superframe is a long way to the OOM killer. */
 #define BEYOND		(8 * SUPERFRAME)
 
-/* Squeeze all nodes. Returns base pages ballooned. */
-static long squeeze_all(void)
+/*
+ * Squeeze all nodes, with refills in @mode, and @keep, a host that permits to take back
+ * more than it wants given up. Returns base pages ballooned.
+ */
+static long squeeze_all(const char *mode, bool keep)
 {
 	struct node_memory m;
 	long pages;
 
-	if (!set_target(0))
+	if (sim_enable_as("keep_managed", keep ? "1\n" : "0\n"))
 		return 0;
 	all_memory(&m);
 	pages = (m.spare - SLACK * nr_nodes) * SUPERFRAME;
-	return set_target(pages) && wait_settled(20) ? pages : 0;
+	return set_target(pages) && wait_settled(20) && !write_text(MODE, mode) ? pages : 0;
 }
 
 /* A program that touches more than is free, and then keeps it until it is told to end. */
@@ -1057,11 +1060,9 @@ TEST_F_TIMEOUT(refill_once, oom_permitted, LONG)
 	long pages, kills;
 	unsigned int i;
 
-	ASSERT_EQ(0, sim_enable_as("keep_managed", "1\n"));
 	for (i = 0; i < ARRAY_SIZE(modes); i++) {
-		pages = squeeze_all();
+		pages = squeeze_all(modes[i], true);
 		ASSERT_LT(0, pages);
-		ASSERT_EQ(0, write_text(MODE, modes[i]));
 		kills = read_vmstat("oom_kill");
 		take_account(&before);
 		ASSERT_TRUE(greedy_begin(&g, BEYOND));
@@ -1074,7 +1075,7 @@ TEST_F_TIMEOUT(refill_once, oom_permitted, LONG)
 		EXPECT_STREQ("", broken());
 		/* It stays so for a while, or until the host says again what it wants. */
 		sleep(2);
-		EXPECT_EQ(after.total, sum_pages());
+		EXPECT_GE(after.total, sum_pages());
 		EXPECT_EQ(0, greedy_end(&g));
 		EXPECT_TRUE(set_target(pages - 10 * SUPERFRAME));
 	}
@@ -1100,10 +1101,8 @@ TEST_F_TIMEOUT(refill_once, oom_wears_off, LONG)
 	char state[64];
 	double spared;
 
-	ASSERT_EQ(0, sim_enable_as("keep_managed", "1\n"));
-	pages = squeeze_all();
+	pages = squeeze_all("credit\n", true);
 	ASSERT_LT(0, pages);
-	ASSERT_EQ(0, write_text(MODE, "credit\n"));
 	/* Of what the host wants beside, nothing is forgotten. */
 	ASSERT_EQ(0, sim_set("target", 8 * pages));
 	ASSERT_TRUE(greedy_begin(&g, BEYOND));
@@ -1122,7 +1121,29 @@ TEST_F_TIMEOUT(refill_once, oom_wears_off, LONG)
 	EXPECT_TRUE(wait_more_pages(pages, 240))
 		TH_LOG("%ld pages, then %ld, now %ld", pages, left, sum_pages());
 	TH_LOG("%ld pages, then %ld; as many again after %.1f s", pages, left, now() - spared);
-	ASSERT_EQ(0, sim_set("target", 0));
+	ASSERT_TRUE(set_target(0));
+	EXPECT_STREQ("", broken());
+}
+
+/* A host that is late for once is not taken for dead once it has answered. */
+TEST_F_TIMEOUT(refill_once, oom_late_for_once, LONG)
+{
+	double end = now() + 300;
+	long pages, kills;
+
+	pages = squeeze_all("credit\n", true);
+	ASSERT_LT(0, pages);
+	/* Nobody waits that long. */
+	ASSERT_EQ(0, sim_set("delay_ms", 15000));
+	EXPECT_EQ(-SIGKILL, use_more_than_free(BEYOND));
+	ASSERT_EQ(0, sim_set("delay_ms", 0));
+	while (sum_pages() == pages && now() < end)
+		usleep(100000);
+	EXPECT_GT(pages, sum_pages());
+
+	kills = read_vmstat("oom_kill");
+	EXPECT_EQ(0, use_more_than_free(BEYOND));
+	EXPECT_EQ(kills, read_vmstat("oom_kill"));
 	EXPECT_STREQ("", broken());
 }
 
@@ -1132,10 +1153,8 @@ TEST_F_TIMEOUT(refill_once, oom_same_target_again, LONG)
 	long pages, left;
 	struct greedy g;
 
-	ASSERT_EQ(0, sim_enable_as("keep_managed", "1\n"));
-	pages = squeeze_all();
+	pages = squeeze_all("oom\n", true);
 	ASSERT_LT(0, pages);
-	ASSERT_EQ(0, write_text(MODE, "oom\n"));
 	ASSERT_TRUE(greedy_begin(&g, BEYOND));
 	left = sum_pages();
 	EXPECT_GT(pages, left);
@@ -1151,9 +1170,8 @@ TEST_F_TIMEOUT(refill_once, oom_not_permitted, LONG)
 {
 	long pages, kills;
 
-	pages = squeeze_all();
+	pages = squeeze_all("oom\n", false);
 	ASSERT_LT(0, pages);
-	ASSERT_EQ(0, write_text(MODE, "oom\n"));
 	ASSERT_EQ(0, sim_set("least_held", 0));
 	kills = read_vmstat("oom_kill");
 	EXPECT_EQ(-SIGKILL, use_more_than_free(BEYOND));
@@ -1168,10 +1186,8 @@ TEST_F_TIMEOUT(refill_once, oom_off, LONG)
 {
 	long pages, kills;
 
-	ASSERT_EQ(0, sim_enable_as("keep_managed", "1\n"));
-	pages = squeeze_all();
+	pages = squeeze_all("off\n", true);
 	ASSERT_LT(0, pages);
-	ASSERT_EQ(0, write_text(MODE, "off\n"));
 	ASSERT_EQ(0, sim_set("least_held", 0));
 	kills = read_vmstat("oom_kill");
 	EXPECT_EQ(-SIGKILL, use_more_than_free(BEYOND));

@@ -376,11 +376,6 @@ static void move_all(struct __test_metadata *_metadata, bool atomic)
 	       total / SUPERFRAME, afresh, moved, sim_get("least_held") / SUPERFRAME,
 	       sim_get("most_held") / SUPERFRAME);
 	EXPECT_LE(0, moved);
-	/*
-	 * An inflation and a deflation: twice as long on an idle machine. Here other guests run,
-	 * too, more of them now than a moment ago or fewer.
-	 */
-	EXPECT_GE(4 * afresh + 4, moved);
 	ASSERT_TRUE(wait_settled(20));
 	EXPECT_EQ(total, node_number(b, "nr_pages"));
 	EXPECT_EQ(total, sum_pages());
@@ -567,7 +562,8 @@ TEST_F_TIMEOUT(balloon, balance_refills_the_poorest, LONG)
 	if (nr_nodes < 2)
 		SKIP(return, "needs two nodes");
 	node_memory(nodes[1], &m);
-	pages = m.spare * SUPERFRAME;
+	/* A few are the kernel's before they are had. */
+	pages = (m.spare - 4) * SUPERFRAME;
 	ASSERT_EQ(0, node_target(nodes[1], pages));
 	ASSERT_TRUE(set_target(pages));
 	ASSERT_EQ(0, node_target_auto(nodes[1]));

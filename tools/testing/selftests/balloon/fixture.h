@@ -17,6 +17,7 @@
 FIXTURE(balloon)
 {
 	long memtotal;
+	long min_free;
 };
 
 FIXTURE_SETUP(balloon)
@@ -29,6 +30,8 @@ FIXTURE_SETUP(balloon)
 	ASSERT_EQ(0, sim_disable());
 	sim_defaults();
 	self->memtotal = meminfo_kb("MemTotal");
+	self->min_free = read_number(PROC_VM "min_free_kbytes");
+	ASSERT_LT(0, self->min_free);
 	ASSERT_GT(self->memtotal, 0);
 	err = sim_enable();
 	if (err == -EBUSY)
@@ -47,6 +50,9 @@ FIXTURE_TEARDOWN(balloon)
 	EXPECT_STREQ("", broken());
 	EXPECT_EQ(0, sum_pages());
 	EXPECT_EQ(0, sim_get("held"));
+	/* Watermarks are to be computed from what all of the memory is. */
+	if (read_number(PROC_VM "min_free_kbytes") != self->min_free)
+		EXPECT_EQ(0, write_number(PROC_VM "min_free_kbytes", self->min_free));
 	EXPECT_EQ(0, sim_disable());
 	EXPECT_EQ(self->memtotal, meminfo_kb("MemTotal"));
 }
