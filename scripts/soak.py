@@ -64,9 +64,10 @@ done 2> /dev/null
 
 
 class Soak:
-    def __init__(self, test, guest, seed):
+    def __init__(self, test, guest, seed, percent=25, pace=1):
         self.test, self.guest, self.rng = test, guest, random.Random(seed)
-        self.most = guest.bytes() // 4
+        self.most = guest.bytes() * percent // 100
+        self.pace = pace
         self.blocks = guest.sh('grep -l online /sys/devices/system/memory/memory*/state | '
                                'sed s,/state,, | tail -n 8').split()
         self.targets = self.seen = 0
@@ -97,7 +98,7 @@ class Soak:
         while time.monotonic() < end:
             guest.set_balloon(self.rng.randrange(0, self.most, PAGE))
             self.targets += 1
-            time.sleep(self.rng.random())
+            time.sleep(self.rng.random() * self.pace)
             if time.monotonic() > minute:
                 minute += 60
                 test.assert_consistent(guest)
@@ -122,6 +123,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--minutes', type=float, default=60, help='how long (default 60)')
     parser.add_argument('--seed', type=int, default=1, help='of all random choices (default 1)')
+    parser.add_argument('--percent', type=int, default=25,
+                        help='of memory that the host wants at most (default 25): a kernel without '
+                             'KASAN has more left, and no refill with that')
+    parser.add_argument('--pace', type=float, default=1,
+                        help='seconds between two targets at most (default 1): a slow kernel does '
+                             'nothing but pursue them')
     parser.add_argument('--flavour', default='debug', help='the kernel: debug (default) or kcsan')
     options = parser.parse_args()
 
@@ -132,7 +139,7 @@ def main():
     with Guest(flavour=options.flavour, nodes=[512] * 4, cpus=[[0], [1], [], []],
                name=f'soak-{options.flavour}',
                balloon=REPORTING, append=f'{QUIET} kunit.enable=0') as guest:
-        soak = Soak(test, guest, options.seed)
+        soak = Soak(test, guest, options.seed, options.percent, options.pace)
         soak.run(options.minutes * 60)
     print(f'{soak.targets} targets in {options.minutes:g} minutes: nothing lost, no warning')
 
