@@ -86,6 +86,7 @@ bench: kernel vanilla ## measure side by side with the unpatched kernel: build/b
 	@bench/faults.py
 	@bench/states.py
 	@bench/reclaim.py
+	@bench/moves.py
 	@bench/churn.py --rounds 200
 	@bench/report.py
 

@@ -144,6 +144,15 @@ def states(report):
                   'times faster'], rows, f'A guest of four nodes of {report["size"]} MiB each.')
 
 
+def moves(report):
+    rows = [[backing, *(shown(spread(run[what] for run in runs), '{:.2f}'.format)
+                        for what in ('afresh', 'moved')),
+             shown(report['ratios'][backing], '{:.2f}'.format)]
+            for backing, runs in report['runs'].items()]
+    return table(['', 'inflated afresh, s', 'moved, s', 'moved : afresh'], rows,
+                 f'{report["size"]} MiB.')
+
+
 def churn(report):
     rows = []
     for name, result in report['guests'].items():
@@ -174,6 +183,8 @@ SECTIONS = [
     ('states', 'What a host gets of an idle, a half-used and a fragmented guest', states,
      'Movable, pinned: 30 % of each 2M block are in use; pinned: in each twentieth by a page that '
      'can\'t be moved, besides. The host asks for half of what the guest could give.'),
+    ('moves', 'How long it takes to move what is ballooned to another node', moves,
+     'The total stands meanwhile. The unpatched balloon knows no nodes.'),
     ('churn', 'What many changes leave of whole 2M blocks', churn,
      'A host that changes its mind all the time, and a guest that allocates at every order.'),
     ('nodes', 'What inflating costs as nodes become more', nodes,
