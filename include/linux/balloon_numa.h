@@ -56,18 +56,22 @@ struct balloon_extent {
  *	guest may use the extents at once, and the backend tells the host later,
  *	but before it inflates any of them again and before it stops. Without
  *	the conversation mutex, under RCU, in any context: must neither sleep
- *	nor allocate. Optional.
+ *	nor allocate. -EAGAIN: these are not to be had without waiting, which
+ *	is no refusal. Optional.
  * @exchange: Give @nr extents to the host, and get as many back for them,
  *	each pair at once, so that the guest holds as much as before at any
  *	moment. Returns how many of @give the host has, from the first, and
  *	stores in @taken how many of @take may be used: as many, or fewer where
  *	a pair broke in its middle. -EOPNOTSUPP: not these, or not by this host;
  *	nothing was done then, and it is done in two steps. Optional.
+ * @coalesced: @nr superframes of one node, most of which the host got in pieces.
+ *	Where it keeps a huge page until it is told of all of it at once, it is told
+ *	now. Optional.
  * @update: The balloon holds @pages base pages now; @busy is false when the
  *	worker goes to rest, because the target is met or because it waits to
  *	try again. Optional.
  *
- * All extents of a call have one order, and those of @inflate are sorted by
+ * All extents of a call have one order, and those of @inflate and @coalesced are sorted by
  * page frame.
  *
  * All but @deflate_nowait are called under the conversation mutex (one call at a
@@ -85,6 +89,8 @@ struct balloon_ops {
 	long (*exchange)(struct balloon *b, const struct balloon_extent *give,
 			 const struct balloon_extent *take, unsigned int nr,
 			 unsigned int *taken);
+	void (*coalesced)(struct balloon *b, const struct balloon_extent *ext,
+			  unsigned int nr);
 	void (*update)(struct balloon *b, unsigned long pages, bool busy);
 };
 
@@ -164,6 +170,7 @@ struct balloon {
 int balloon_register(struct balloon *b);
 void balloon_unregister(struct balloon *b);
 void balloon_set_target(struct balloon *b, unsigned long pages);
+bool balloon_target_pending(struct balloon *b);
 int balloon_set_node_target(int nid, unsigned long pages);
 unsigned long balloon_node_count(int nid, unsigned long *superframes,
 				 unsigned long *partial, unsigned long *foreign);

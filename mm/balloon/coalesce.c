@@ -39,7 +39,7 @@ bool balloon_coalesce(struct balloon *b, struct balloon_zone *bz, unsigned long 
 	for (i = 0; i < SUPERFRAME_PAGES; i++)
 		balloon_page_disown(head + i);
 	set_page_owner(head, SUPERFRAME_ORDER, OWNER_GFP);
-	balloon_requeue_superframe(head);
+	balloon_queue_coalesced(head);
 	balloon_stat_add(page_to_nid(head), BALLOON_COALESCE, 1);
 	trace_balloon_coalesce(page_to_nid(head), page_to_pfn(head));
 	return true;

@@ -387,12 +387,14 @@ unsigned int balloon_host_deflate(struct balloon *b,
  * @nr: how many
  *
  * Context: any.
- * Return: how many may be used, from the first.
+ * Return: how many may be used, from the first; -EAGAIN: none without waiting.
  */
-unsigned int balloon_host_deflate_nowait(struct balloon *b,
-					 const struct balloon_extent *ext, unsigned int nr)
+int balloon_host_deflate_nowait(struct balloon *b, const struct balloon_extent *ext,
+				unsigned int nr)
 {
-	return checked_answer(b, "given back", b->ops->deflate_nowait(b, ext, nr), nr);
+	long done = b->ops->deflate_nowait(b, ext, nr);
+
+	return done == -EAGAIN ? done : checked_answer(b, "given back", done, nr);
 }
 
 /**
@@ -453,6 +455,60 @@ unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_exten
 	return given;
 }
 
+static int cmp_extents(const void *a, const void *b)
+{
+	const struct balloon_extent *x = a, *y = b;
+
+	return x->pfn < y->pfn ? -1 : x->pfn > y->pfn;
+}
+
+/* A batch of them, and no more: others wait for the mutex. Returns whether there were any. */
+static bool tell_coalesced(struct balloon *b, struct balloon_zone *bz)
+{
+	unsigned int noio, nr = 0, i;
+
+	mutex_lock(&balloon_host_lock);
+	while (!b->suspended && nr < BALLOON_BATCH_DEFLATE)
+		if (!balloon_dequeue_coalesced(bz, &b->ext[nr]))
+			break;
+		else
+			nr++;
+	if (nr) {
+		sort(b->ext, nr, sizeof(*b->ext), cmp_extents, NULL);
+		noio = memalloc_noio_save();
+		talk_begin();
+		b->ops->coalesced(b, b->ext, nr);
+		talk_end();
+		memalloc_noio_restore(noio);
+	}
+	for (i = 0; i < nr; i++)
+		balloon_requeue_superframe(pfn_to_page(b->ext[i].pfn));
+	mutex_unlock(&balloon_host_lock);
+	return nr;
+}
+
+/**
+ * balloon_host_coalesced - the host hears which pieces have become superframes
+ * @b: the balloon
+ *
+ * None of them comes back to the guest while it is told of.
+ *
+ * Context: the worker.
+ */
+void balloon_host_coalesced(struct balloon *b)
+{
+	struct balloon_node *bn;
+	int nid, z;
+
+	if (!b->ops->coalesced)
+		return;
+	for_each_balloon_node(bn, nid)
+		for (z = 0; z < MAX_NR_ZONES; z++)
+			while (READ_ONCE(bn->zones[z].coalesced) && tell_coalesced(b, &bn->zones[z]))
+				if (balloon_plan_changed(b))
+					return;
+}
+
 /**
  * balloon_host_update - tell the backend how much the balloon holds
  * @b: the balloon, with balloon_host_lock held
@@ -506,13 +562,6 @@ void balloon_settle(struct balloon *b, const struct balloon_extent *ext,
 
 	for (i = 0; i < nr; i++)
 		settle_extent(b, &ext[i], i < done);
-}
-
-static int cmp_extents(const void *a, const void *b)
-{
-	const struct balloon_extent *x = a, *y = b;
-
-	return x->pfn < y->pfn ? -1 : x->pfn > y->pfn;
 }
 
 /* Extents that were offered to the host: what it took enters the balloon. */

@@ -108,6 +108,8 @@ struct balloon_block {
  *	the worker; see balloon_watermarks_update()
  * @owed: whole blocks that the balloon took from the guest since it last made
  *	some whole for it; see balloon_mend()
+ * @coalesced: superframes at the end of @superframes that were made of pieces, or as
+ *	many others, of which the host is yet to hear; see balloon_host_coalesced()
  * @refused_until: when, in jiffies, the host may be asked for an allocation again; not
  *	under @lock, nor are the next two: see balloon_refused()
  * @refused_pause: how long that pause is, in jiffies; 0: it has not refused
@@ -134,6 +136,7 @@ struct balloon_zone {
 	bool mending;
 	unsigned long least_managed;
 	unsigned long owed;
+	unsigned long coalesced;
 	unsigned long refused_until;
 	unsigned long refused_pause;
 	int refused_epoch;
@@ -372,6 +375,8 @@ static inline bool balloon_may_take(struct zone *zone)
 /* superframe.c: queues of whole superframes */
 void balloon_queue_superframe(struct balloon *b, struct page *head);
 void balloon_requeue_superframe(struct page *head);
+void balloon_queue_coalesced(struct page *head);
+unsigned int balloon_dequeue_coalesced(struct balloon_zone *bz, struct balloon_extent *ext);
 void balloon_free_superframe(struct balloon *b, struct page *head);
 unsigned int balloon_dequeue_zone_superframes(struct balloon_zone *bz,
 					      struct balloon_extent *ext, unsigned int nr);
@@ -524,12 +529,13 @@ unsigned int balloon_host_inflate(struct balloon *b,
 				  const struct balloon_extent *ext, unsigned int nr);
 unsigned int balloon_host_deflate(struct balloon *b,
 				  const struct balloon_extent *ext, unsigned int nr);
-unsigned int balloon_host_deflate_nowait(struct balloon *b,
-					 const struct balloon_extent *ext, unsigned int nr);
+int balloon_host_deflate_nowait(struct balloon *b, const struct balloon_extent *ext,
+				unsigned int nr);
 unsigned int balloon_host_exchange(struct balloon *b, const struct balloon_extent *give,
 				   const struct balloon_extent *take, unsigned int nr,
 				   unsigned int *taken);
 void balloon_host_update(struct balloon *b, bool busy);
+void balloon_host_coalesced(struct balloon *b);
 void balloon_settle(struct balloon *b, const struct balloon_extent *ext,
 		    unsigned int nr, unsigned int done);
 unsigned int balloon_give(struct balloon *b, struct balloon_extent *ext, unsigned int nr);

@@ -72,7 +72,7 @@ void balloon_pass_begin(struct balloon *b, bool fresh)
 	/* Before the plan is this one's: see balloon_stand_back(). */
 	if (fresh)
 		say_what_it_is_at(b);
-	b->planned = generation;
+	WRITE_ONCE(b->planned, generation);
 	if (READ_ONCE(b->oom_at) && !balloon_oom_rest(b)) {
 		drain_nodes();
 		balloon_oom_over(b, machine_spare() >= SUPERFRAME_PAGES);

@@ -208,10 +208,12 @@ static unsigned long refill_nowait(struct refill *r)
 		goto unlock;
 	nr = balloon_dequeue_zone_superframes(r->bz, ext, reserved >> SUPERFRAME_ORDER);
 	if (nr) {
-		unsigned int done = balloon_host_deflate_nowait(b, ext, nr);
+		int done = balloon_host_deflate_nowait(b, ext, nr);
 
+		if (done != -EAGAIN)
+			refill_note(r->bz, !done);
+		done = max(done, 0);
 		balloon_settle(b, ext, nr, done);
-		refill_note(r->bz, !done);
 		got = (unsigned long)done << SUPERFRAME_ORDER;
 		r->failed |= !got;
 	}

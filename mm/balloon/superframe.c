@@ -119,6 +119,56 @@ void balloon_requeue_superframe(struct page *head)
 }
 
 /**
+ * balloon_queue_coalesced - as balloon_requeue_superframe(), for one made of pieces
+ * @head: its first page
+ *
+ * It is the last to be asked back, so that the host can first be told that it is whole.
+ *
+ * Context: any.
+ */
+void balloon_queue_coalesced(struct page *head)
+{
+	struct balloon_zone *bz = balloon_page_bz(head);
+	unsigned long flags;
+
+	spin_lock_irqsave(&bz->lock, flags);
+	enqueue_superframe(bz, head);
+	list_move_tail(&head->lru, &bz->superframes);
+	bz->superframes_away--;
+	bz->coalesced++;
+	spin_unlock_irqrestore(&bz->lock, flags);
+}
+
+/**
+ * balloon_dequeue_coalesced - choose a superframe that was made of pieces
+ * @bz: its zone
+ * @ext: where to store it
+ *
+ * Or another, if somebody had that: which were is not written down. It is to be passed
+ * to balloon_requeue_superframe().
+ *
+ * Context: any.
+ * Return: how many there were: one or none.
+ */
+unsigned int balloon_dequeue_coalesced(struct balloon_zone *bz, struct balloon_extent *ext)
+{
+	struct page *head = NULL;
+	unsigned long flags;
+
+	spin_lock_irqsave(&bz->lock, flags);
+	if (list_empty(&bz->superframes))
+		bz->coalesced = 0;
+	if (bz->coalesced) {
+		bz->coalesced--;
+		head = list_last_entry(&bz->superframes, struct page, lru);
+		dequeue_superframe(bz, head);
+		*ext = (struct balloon_extent){ page_to_pfn(head), SUPERFRAME_ORDER };
+	}
+	spin_unlock_irqrestore(&bz->lock, flags);
+	return !!head;
+}
+
+/**
  * balloon_free_superframe - a superframe that the host gave back leaves the balloon
  * @b: the balloon
  * @head: its first page, from balloon_dequeue_superframes()

@@ -144,6 +144,7 @@ static void come_to_rest(struct balloon *b, enum balloon_pass_end end)
 			p->raised = false;
 		rest_short(b);
 	}
+	balloon_host_coalesced(b);
 	report_rest(b);
 	trace_balloon_target(balloon_goal(b), balloon_total(),
 			     end == PASS_MET ? 0 : (p->retry_at - jiffies) / HZ);
@@ -276,6 +277,22 @@ void balloon_set_target(struct balloon *b, unsigned long pages)
 	balloon_plan_anew(b);
 }
 EXPORT_SYMBOL_GPL(balloon_set_target);
+
+/**
+ * balloon_target_pending - is there a target that the worker has yet to look at?
+ * @b: the balloon
+ *
+ * For a backend that lets the system sleep while the balloon rests: it is to come to
+ * rest once more.
+ *
+ * Context: any.
+ * Return: whether there is.
+ */
+bool balloon_target_pending(struct balloon *b)
+{
+	return !READ_ONCE(b->stopped) && READ_ONCE(b->planned) != atomic_read(&b->generation);
+}
+EXPORT_SYMBOL_GPL(balloon_target_pending);
 
 /**
  * balloon_set_node_target - how much to inflate on behalf of a node

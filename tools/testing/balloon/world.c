@@ -248,6 +248,9 @@ static long host_deflate_nowait(struct balloon *b, const struct balloon_extent *
 	host_called(false);
 	if (!context.rcu)
 		fail("deflate_nowait() without RCU");
+	/* Not these, not now; that refuses nothing. */
+	if (one_in(16))
+		return -EAGAIN;
 	n = host_decides(ext[0].order, nr, false, &said);
 	host_has(ext, n, false);
 	for (i = 0; i < n; i++)
@@ -297,11 +300,40 @@ static void host_update(struct balloon *b, unsigned long pages, bool busy)
 	world.busy = busy;
 }
 
+/* What it is told of as a whole, it has. */
+static void host_coalesced(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+{
+	unsigned int i, j;
+
+	if (!nr)
+		fail("coalesced() of nothing");
+	might_sleep();
+	if (balloon_host_lock.owner != current)
+		fail("coalesced() without balloon_host_lock");
+	send_notices();
+	for (i = 0; i < nr; i++) {
+		if (ext[i].order != SUPERFRAME_ORDER || (i && ext[i].pfn <= ext[i - 1].pfn))
+			fail("coalesced(): extent %u of order %u", i, ext[i].order);
+		for (j = 0; j < SF; j++)
+			if (!frame[ext[i].pfn + j].host)
+				fail("pfn %lu is told of as a whole, and not with the host",
+				     ext[i].pfn + j);
+	}
+}
+
 static const struct balloon_ops host_ops[] = {
-	{ host_inflate, host_deflate, NULL, NULL, host_update },
-	{ host_inflate, host_deflate, host_deflate_nowait, NULL, host_update },
-	{ host_inflate, host_deflate, NULL, host_exchange, host_update },
-	{ host_inflate, host_deflate, host_deflate_nowait, host_exchange, NULL },
+	{
+		.inflate = host_inflate, .deflate = host_deflate, .update = host_update,
+	}, {
+		.inflate = host_inflate, .deflate = host_deflate, .update = host_update,
+		.deflate_nowait = host_deflate_nowait, .coalesced = host_coalesced,
+	}, {
+		.inflate = host_inflate, .deflate = host_deflate, .update = host_update,
+		.exchange = host_exchange, .coalesced = host_coalesced,
+	}, {
+		.inflate = host_inflate, .deflate = host_deflate,
+		.deflate_nowait = host_deflate_nowait, .exchange = host_exchange,
+	},
 };
 
 /* Floor 4 that is not here: what reclaims, evacuates, and has files. */
