@@ -86,14 +86,6 @@ class Returned(GuestTest):
         self.settle(guest, 0)
         self.assert_holds(guest, 0)
 
-    def test_longer_arrays_return_huge_pages(self):
-        guest = self.boot(balloon={}, backend='hugetlbfs',
-                          append='virtio_balloon.array_pfns=512')
-        before = sum(guest.host_bytes(n) for n in range(4))
-        self.settle(guest, GIB)
-        back = before - sum(guest.host_bytes(n) for n in range(4))
-        self.assertGreaterEqual(back, 0.99 * GIB)
-
     def test_untouched_memory_stays_untouched(self):
         """Inflating never has the host populate a page, whatever the guest does on allocation."""
         for word in ('init_on_alloc=1 init_on_free=1', 'page_poison=1'):
