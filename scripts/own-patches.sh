@@ -157,6 +157,15 @@ allocate, move and bind memory, and see that counters, targets and pages
 are what they should be.
 END
 
+own_patch 'virtio_balloon: add models of several VMMs for tests' \
+	drivers/virtio/virtio_balloon_model.c << 'END'
+QEMU is not the only host, and what others do differently, or did wrong
+for a while, their users' guests meet. Add a device inside the kernel that
+reads its rings as Firecracker, cloud-hypervisor, crosvm, Dragonball or
+StratoVirt do, overwrites what it is given, and notices pages in use among
+it. It is for test kernels only.
+END
+
 own_patch 'xen/balloon: add a backend of mm/balloon' \
 	drivers/xen/balloon_{numa.c,numa.h,pv.c,nodes.c} include/trace/events/xen_balloon.h << 'END'
 Xen honours exactly the virtual node that a guest asks memory on, and
