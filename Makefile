@@ -87,6 +87,7 @@ bench: kernel vanilla ## measure side by side with the unpatched kernel: build/b
 	@bench/states.py
 	@bench/reclaim.py
 	@bench/moves.py
+	@bench/cost.py
 	@bench/churn.py --rounds 200
 	@bench/report.py
 

@@ -153,6 +153,34 @@ def moves(report):
                  f'{report["size"]} MiB.')
 
 
+def cost(report):
+    text = ''
+    for case, means in report['cases'].items():
+        figure = lambda name, what, form: shown(means[name][what], form.format) \
+            if what in means[name] else '-'
+        ratio = lambda name, what: report['ratios'].get(f'{case}, {name}, {what}')
+        rows = []
+        for name in report['means']:
+            row = [name]
+            for what in 'memory', 'file':
+                row.append(figure(name, what, '{:.0f}') if name == 'none' else
+                           shown(ratio(name, what), '{:.1%}'.format) if ratio(name, what) else '-')
+            for what, form in ('cpu', '{:.3f}'), ('stalls', '{:.1f}'), ('all', '{:.1f}'), \
+                    ('query', '{:.1f}'):
+                row.append(figure(name, what, form))
+            for what in 'cpu', 'query':
+                row.append(judged(ratio(name, what), '{:.3f}'.format, more_is_better=False)
+                           if ratio(name, what) else '-')
+            rows.append(row + [figure(name, 'down', '{:.2f}'), figure(name, 'up', '{:.2f}'),
+                               figure(name, 'went', '{:.0%}')])
+        text += table(['', 'memory-bound', 'page-cache-bound', 'CPU seconds a GiB',
+                       'stalls a GiB', 'all stalls a GiB', 'query-status, ms', 'CPU, to unpatched',
+                       'query-status, to unpatched', 'down, s', 'up, s', 'went'], rows,
+                      'The host takes ' + {'free': 'free memory.', 'cache': 'page cache.'}[case] +
+                      ' Throughput: MiB/s of none, and what part of it the others leave.')
+    return text + ''.join(f'<p>Not to the end: {html.escape(line)}</p>' for line in report['ended'])
+
+
 def churn(report):
     rows = []
     for name, result in report['guests'].items():
@@ -185,6 +213,11 @@ SECTIONS = [
      'can\'t be moved, besides. The host asks for half of what the guest could give.'),
     ('moves', 'How long it takes to move what is ballooned to another node', moves,
      'The total stands meanwhile. The unpatched balloon knows no nodes.'),
+    ('cost', 'What it costs the guest while 1 GiB goes down and up', cost,
+     'Two programs run in the guest: one copies memory, one reads a file out of the page cache. '
+     'All means have the same time for each way; what part of 1 GiB went is told. Seconds of CPU '
+     'are those of the guest\'s kernel threads, and of the program that takes and frees 1 GiB '
+     'where memory is reported, or is not.'),
     ('churn', 'What many changes leave of whole 2M blocks', churn,
      'A host that changes its mind all the time, and a guest that allocates at every order.'),
     ('nodes', 'What inflating costs as nodes become more', nodes,
