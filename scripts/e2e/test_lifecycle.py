@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The device goes, sleeps, or begins anew in the middle of a move; ROUNDS says how often."""
+
+import os
+import random
+import time
+import unittest
+
+from common import MIB, QUIET, REPORTING, GuestTest, Pattern
+
+DRIVER = '/sys/bus/virtio/drivers/virtio_balloon'
+SIZE = 1024 * MIB
+MOST = 500 * MIB
+# Nothing may hang so long, on a machine that has nothing else to do.
+HANG = 5
+# Longer than that on one that has.
+PATIENCE = 60
+
+
+class Middle(GuestTest):
+    flavour = 'release'
+
+    def rounds(self, few):
+        return int(os.environ.get('ROUNDS', few))
+
+    def start_guest(self, **options):
+        self.rng = random.Random(17)
+        return self.boot(nodes=[512] * 2, **options)
+
+    def begin(self, guest):
+        """A move that will not be over at once; returns what the host wants from now on."""
+        target = self.rng.choice([0, self.rng.randrange(MOST // 2, MOST)])
+        guest.set_balloon(self.rng.randrange(MOST // 2, MOST) if target == 0 else 0)
+        time.sleep(self.rng.random())
+        guest.set_balloon(target)
+        time.sleep(self.rng.random() / 10)
+        return target
+
+    def quickly(self, what, action):
+        began = time.monotonic()
+        result = action()
+        took = time.monotonic() - began
+        if took > HANG:
+            print(f'# {self.id()}: {what} took {took:.1f} s', flush=True)
+        self.assertLess(took, PATIENCE, what)
+        return result
+
+    def test_unbound_removed_and_asleep(self):
+        guest = self.start_guest()
+        pattern = Pattern(guest, 256, '--interleave')
+        device = guest.sh(f'cd {DRIVER}; ls -d virtio*').split()[0]
+        ways = {
+            'unbind': f'echo {device} > {DRIVER}/unbind; echo {device} > {DRIVER}/bind',
+            'remove': f'cd -P {DRIVER}/virtio*; cd -P ..; echo 1 > remove; '
+                      'echo 1 > /sys/bus/pci/rescan',
+            'sleep': 'echo devices > /sys/power/pm_test; echo freeze > /sys/power/state',
+        }
+        for _ in range(self.rounds(2)):
+            for way, command in ways.items():
+                with self.subTest(way):
+                    target = self.begin(guest)
+                    # 5 s of it are the test level's own.
+                    guest.sh('echo 0 > /sys/module/suspend/parameters/pm_test_delay '
+                             '2>/dev/null; true')
+                    self.quickly(way, lambda: guest.sh(command))
+                    self.wait('the target', lambda: guest.actual() == target)
+                    self.assert_holds(guest, target)
+            pattern.verify()
+        self.settle(guest, 0)
+        pattern.stop()
+
+    def test_unplugged_and_plugged(self):
+        guest = self.start_guest(balloon=None, extra=[
+            '-device', 'pcie-root-port,id=port,chassis=1',
+            '-device', 'virtio-balloon-pci,id=balloon,bus=port,free-page-reporting=on'])
+        pattern = Pattern(guest, 256, '--interleave')
+        total = self.meminfo(guest, 'MemTotal')
+        for _ in range(self.rounds(2)):
+            self.begin(guest)
+            guest.qmp('device_del', id='balloon')
+            self.wait('that it is gone', lambda: 'balloon' not in
+                      [d['name'] for d in guest.qmp('qom-list', path='/machine/peripheral')])
+            self.assertEqual(self.meminfo(guest, 'MemTotal'), total)
+            guest.qmp('device_add', driver='virtio-balloon-pci', id='balloon', bus='port',
+                      **REPORTING)
+            self.wait('that it is back', lambda: guest.sh(f'ls {DRIVER}').count('virtio'))
+            pattern.verify()
+        self.settle(guest, 100 * MIB)
+        self.assert_holds(guest, 100 * MIB)
+        pattern.stop()
+
+    def test_reboots(self):
+        """The next kernel's balloon holds nothing at first, and the device knows it."""
+        guest = self.start_guest()
+        guest.qmp('set-action', reboot='reset')
+        for i in range(self.rounds(2)):
+            self.settle(guest, 300 * MIB)
+            guest.set_balloon(MOST)
+            time.sleep(self.rng.random() / 5)
+            began = time.monotonic()
+            # What the guest does itself, and what is done to it.
+            if i % 2:
+                guest.qmp('system_reset')
+            else:
+                guest.agent.send(b'reboot 60 ' + b'cmVib290IC1mCg==\n')
+            guest.set_balloon(0)
+            guest.agent.read_until(rb'\x00agent ready\n', time.monotonic() + 600)
+            print(f'# rebooted in {time.monotonic() - began:.0f} s', flush=True)
+            self.wait('that nothing is held', lambda: guest.actual() == 0, 60)
+            self.assert_holds(guest, 0)
+            self.settle(guest, 200 * MIB)
+            self.assert_holds(guest, 200 * MIB)
+            self.settle(guest, 0)
+
+
+if __name__ == '__main__':
+    unittest.main()
