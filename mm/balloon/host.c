@@ -468,11 +468,9 @@ static bool tell_coalesced(struct balloon *b, struct balloon_zone *bz)
 	unsigned int noio, nr = 0, i;
 
 	mutex_lock(&balloon_host_lock);
-	while (!b->suspended && nr < BALLOON_BATCH_DEFLATE)
-		if (!balloon_dequeue_coalesced(bz, &b->ext[nr]))
-			break;
-		else
-			nr++;
+	while (!b->suspended && nr < BALLOON_BATCH_DEFLATE &&
+	       balloon_dequeue_coalesced(bz, &b->ext[nr]))
+		nr++;
 	if (nr) {
 		sort(b->ext, nr, sizeof(*b->ext), cmp_extents, NULL);
 		noio = memalloc_noio_save();
@@ -504,9 +502,12 @@ void balloon_host_coalesced(struct balloon *b)
 		return;
 	for_each_balloon_node(bn, nid)
 		for (z = 0; z < MAX_NR_ZONES; z++)
-			while (READ_ONCE(bn->zones[z].coalesced) && tell_coalesced(b, &bn->zones[z]))
+			while (READ_ONCE(bn->zones[z].coalesced)) {
+				if (!tell_coalesced(b, &bn->zones[z]))
+					break;
 				if (balloon_plan_changed(b))
 					return;
+			}
 }
 
 /**
