@@ -6,7 +6,7 @@ import random
 import time
 import unittest
 
-from common import MIB, PAGE, REPORTING, GuestTest, Pattern
+from common import MIB, PAGE, GuestTest, Pattern
 
 DRIVER = '/sys/bus/virtio/drivers/virtio_balloon'
 MOST = 320 * MIB
@@ -65,26 +65,6 @@ class Middle(GuestTest):
                     self.assert_holds(guest, target)
             pattern.verify()
         self.settle(guest, 0)
-        pattern.stop()
-
-    def test_unplugged_and_plugged(self):
-        guest = self.start_guest(balloon=None, extra=[
-            '-device', 'pcie-root-port,id=port,chassis=1',
-            '-device', 'virtio-balloon-pci,id=balloon,bus=port,free-page-reporting=on'])
-        pattern = Pattern(guest, 128, '--interleave')
-        total = self.meminfo(guest, 'MemTotal')
-        for _ in range(self.rounds(2)):
-            self.begin(guest)
-            guest.qmp('device_del', id='balloon')
-            self.wait('that it is gone', lambda: 'balloon' not in
-                      [d['name'] for d in guest.qmp('qom-list', path='/machine/peripheral')])
-            self.assertEqual(self.meminfo(guest, 'MemTotal'), total)
-            guest.qmp('device_add', driver='virtio-balloon-pci', id='balloon', bus='port',
-                      **REPORTING)
-            self.wait('that it is back', lambda: guest.sh(f'ls {DRIVER}').count('virtio'))
-            pattern.verify()
-        self.settle(guest, 100 * MIB)
-        self.assert_holds(guest, 100 * MIB)
         pattern.stop()
 
     def test_reboots(self):
