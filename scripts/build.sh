@@ -25,6 +25,9 @@ flavour=${1-}
 targets=bzImage
 arch=x86
 cross=
+# What the patches touch there.
+patched_mm="mm/balloon/ mm/page_alloc.o mm/compaction.o mm/show_mem.o mm/vmstat.o"
+patched_mm+=" mm/balloon_compaction.o"
 # What wins comes last. balloon.config is for the options that only our tree has.
 case $flavour in
 vanilla)	src=$PRISTINE obj=$BUILD/vanilla/release names="base release" ;;
@@ -38,19 +41,19 @@ lint)		src=$LINUX obj=$BUILD/lint names="base balloon debug"
 		targets+=" drivers/xen/balloon_nodes.o arch/x86/xen/vnuma.o" ;;
 numa-off|compaction-off|hooks-off)
 		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
-		targets="mm/ drivers/virtio/ fs/proc/meminfo.o"
+		targets="$patched_mm drivers/virtio/virtio_balloon.o fs/proc/meminfo.o"
 		[ "$flavour" = numa-off ] ||
 			targets+=" drivers/xen/ drivers/base/node.o drivers/misc/vmw_balloon.o" ;;
 balloon-off)	src=$LINUX obj=$BUILD/$flavour names="base release $flavour"
 		targets="mm/ drivers/base/node.o fs/proc/meminfo.o" ;;
 nodes-1024)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		# Ours and what mm/ has of the patches: no frame of a function may outgrow the stack.
-		targets="W=1 KCFLAGS=-Werror=frame-larger-than=1024 mm/ drivers/virtio/"
+		targets="W=1 KCFLAGS=-Werror=frame-larger-than=1024 $patched_mm"
+		targets+=" drivers/virtio/virtio_balloon.o"
 		targets+=" drivers/xen/balloon_numa.o drivers/xen/balloon_nodes.o drivers/base/node.o" ;;
 i386)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=i386
-		targets="mm/balloon/ mm/page_alloc.o mm/compaction.o mm/show_mem.o mm/vmstat.o"
-		targets+=" mm/balloon_compaction.o drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
+		targets="$patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
 arm64)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=arm64 cross=aarch64-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o drivers/virtio/virtio_balloon.o"

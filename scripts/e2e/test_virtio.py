@@ -108,13 +108,13 @@ class Returned(GuestTest):
 class Rings(GuestTest):
     """A node's target fills rings in order of distance."""
 
-    # A debug kernel needs more of its memory itself, and five of them minutes.
+    # A debug kernel needs more of its memory itself, and three of them minutes.
     flavour = 'release'
 
     def test_random_matrices(self):
         rng = random.Random(6)
         # Memory is free to be given: near its watermark a node has no superframe left.
-        for round in range(5):
+        for round in range(3):
             dist = [[10 if a == b else rng.randint(11, 40) for b in range(4)] for a in range(4)]
             with self.subTest(dist):
                 guest = self.boot(nodes=[512] * 4, dist=dist, name=f'rings-{round}')

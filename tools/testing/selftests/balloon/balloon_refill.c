@@ -818,7 +818,7 @@ TEST_F_TIMEOUT(refill, slab, LONG)
 }
 
 /* Many children at once, each with a little memory of its own. */
-TEST_F_TIMEOUT(refill, fork_storm, LONG)
+TEST_F_TIMEOUT(refill_once, fork_storm, LONG)
 {
 	enum { CHILDREN = 24, EACH = 2 };
 	struct account before, after;

@@ -66,7 +66,7 @@ TEST_F_TIMEOUT(refill, refused, LONG)
 }
 
 /* A target beyond counting is no credit: it wants everything. */
-TEST_F_TIMEOUT(refill, target_beyond_counting, LONG)
+TEST_F_TIMEOUT(refill_once, target_beyond_counting, LONG)
 {
 	static const char * const targets[] = {
 		"18446744073709551615\n", "18446744073709550615\n", "9223372036854775808\n",
@@ -584,7 +584,7 @@ TEST_F_TIMEOUT(refill, contention_credit, 3 * LONG)
 	contention(_metadata, "credit\n");
 }
 
-TEST_F_TIMEOUT(refill, contention_exchange, 3 * LONG)
+TEST_F_TIMEOUT(refill_once, contention_exchange, 3 * LONG)
 {
 	contention(_metadata, "exchange\n");
 }
