@@ -86,7 +86,7 @@ class Credit(RefillTest):
                 self.check(guest, node, 800)
 
     def test_one_node_that_is_not_numa(self):
-        guest = self.boot(nodes=[1024], append=f'{QUIET} numa=off')
+        guest = self.boot(nodes=[1024], append=f'{QUIET} numa=off', flavour='release')
         self.check(guest, 0, 640)
 
     def test_without_credit_nothing_moves(self):

@@ -58,7 +58,7 @@ class Returned(GuestTest):
                                 for start, length in holes[node]), f'page frame {pfn:#x}')
 
     def test_hugetlbfs_pool(self):
-        guest = self.boot(backend='hugetlbfs')
+        guest = self.boot(backend='hugetlbfs', flavour='release')
         before = sum(guest.host_bytes(n) for n in range(4))
         self.settle(guest, 2 * GIB)
         self.assert_holds(guest, 2 * GIB)
@@ -68,7 +68,7 @@ class Returned(GuestTest):
         self.assert_holds(guest, 0)
 
     def test_anonymous_memory(self):
-        guest = self.boot(backend='anon', prealloc=True)
+        guest = self.boot(backend='anon', prealloc=True, flavour='release')
         before = [guest.host_bytes(n) for n in range(4)]
         self.settle(guest, GIB)
         for n, node in enumerate(self.assert_holds(guest, GIB)):
@@ -77,7 +77,7 @@ class Returned(GuestTest):
 
     def test_without_the_reporting_queue(self):
         """Superframes go out as arrays of PFNs then, and come back whole all the same."""
-        guest = self.boot(balloon={})
+        guest = self.boot(balloon={}, flavour='release')
         before = sum(guest.host_bytes(n) for n in range(4))
         self.settle(guest, GIB)
         self.assert_holds(guest, GIB)
