@@ -25,7 +25,7 @@ flavour=${1-}
 targets=bzImage
 arch=x86
 cross=
-# What the patches touch there.
+# What the patches touch of mm/.
 patched_mm="mm/balloon/ mm/page_alloc.o mm/compaction.o mm/show_mem.o mm/vmstat.o"
 patched_mm+=" mm/balloon_compaction.o"
 # What wins comes last. balloon.config is for the options that only our tree has.

@@ -26,13 +26,11 @@
  *   lie		so many more than true in every answer
  *   delay_ms		every call takes so long, unless it need not be waited for
  *   hang		1: such calls do not end before this is 0 again
- *   again		so many calls that need not be waited for are to be made with waiting
  *   lend		base pages lent out, as for foreign mappings
  *   held		base pages that the host holds
  *   least_held		the fewest since this file was written to
  *   most_held		the most since this file was written to
  *   calls		host calls so far
- *   coalesced		superframes of which it heard that their pieces are whole
  *   violations		breaches of the protocol so far
  */
 #define pr_fmt(fmt) "balloon_sim: " fmt
@@ -60,13 +58,12 @@ static bool enabled;
 /* Bits of frames that it holds, by chunks: memory may come that was not there before. */
 #define CHUNK_BITS	(PAGE_SIZE * BITS_PER_BYTE)
 static DEFINE_XARRAY(chunks);
-static u64 held, least_held, most_held, calls, coalesced;
+static u64 held, least_held, most_held, calls;
 static atomic_t violations;
 static u64 host_free[MAX_NUMNODES];
 static u32 max_order = BALLOON_SUPERFRAME_ORDER;
 static bool keep_managed, exact_target, nowait, atomic;
 static u32 refuse_inflate, refuse_deflate, refuse_order, fail, short_answer, lie, delay_ms;
-static u32 again;
 static bool hang;
 static DECLARE_WAIT_QUEUE_HEAD(hang_wait);
 static struct page **lent;
@@ -333,7 +330,8 @@ static long sim_inflate(struct balloon *b, const struct balloon_extent *ext, uns
 	return sim_answer(n, i);
 }
 
-static long sim_release(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+static long sim_deflate_nowait(struct balloon *b, const struct balloon_extent *ext,
+			       unsigned int nr)
 {
 	long i, n = verdict(&refuse_deflate, ext, nr);
 
@@ -343,37 +341,25 @@ static long sim_release(struct balloon *b, const struct balloon_extent *ext, uns
 	return sim_answer(n, i);
 }
 
-static long sim_deflate_nowait(struct balloon *b, const struct balloon_extent *ext,
-			       unsigned int nr)
-{
-	unsigned long flags;
-	bool later;
-
-	spin_lock_irqsave(&sim_lock, flags);
-	later = spoilt(&again);
-	spin_unlock_irqrestore(&sim_lock, flags);
-	return later ? -EAGAIN : sim_release(b, ext, nr);
-}
-
 static long sim_deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
 	dawdle();
-	return sim_release(b, ext, nr);
+	return sim_deflate_nowait(b, ext, nr);
 }
 
-/* Nobody has any of it meanwhile. */
+/* It has all of it: only that is looked at. */
 static void sim_coalesced(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
 	unsigned long i;
 
 	dawdle();
-	spin_lock_irq(&sim_lock);
-	coalesced += nr;
-	for (; nr; nr--, ext++)
+	for (; nr; nr--, ext++) {
+		spin_lock_irq(&sim_lock);
 		for (i = 0; i < BALLOON_SUPERFRAME_PAGES; i++)
 			if (!hold_frame(ext->pfn + i, true))
 				violation("was not held when its superframe was", ext->pfn + i);
-	spin_unlock_irq(&sim_lock);
+		spin_unlock_irq(&sim_lock);
+	}
 }
 
 static long sim_exchange(struct balloon *b, const struct balloon_extent *in,
@@ -649,13 +635,11 @@ static int __init sim_init(void)
 	debugfs_create_u32("lie", 0600, dir, &lie);
 	debugfs_create_u32("delay_ms", 0600, dir, &delay_ms);
 	debugfs_create_file("hang", 0600, dir, NULL, &hang_fops);
-	debugfs_create_u32("again", 0600, dir, &again);
 	debugfs_create_file("lend", 0600, dir, NULL, &lend_fops);
 	debugfs_create_u64("held", 0400, dir, &held);
 	debugfs_create_file("least_held", 0600, dir, NULL, &least_held_fops);
 	debugfs_create_file("most_held", 0600, dir, NULL, &most_held_fops);
 	debugfs_create_u64("calls", 0400, dir, &calls);
-	debugfs_create_u64("coalesced", 0400, dir, &coalesced);
 	debugfs_create_atomic_t("violations", 0400, dir, &violations);
 	return 0;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The device goes, sleeps, or begins anew in the middle of a move; ROUNDS says how often."""
 
+import base64
 import os
 import random
 import time
@@ -80,7 +81,7 @@ class Middle(GuestTest):
             if i % 2:
                 guest.qmp('system_reset')
             else:
-                guest.agent.send(b'reboot 60 ' + b'cmVib290IC1mCg==\n')
+                guest.agent.send(b'reboot 60 ' + base64.b64encode(b'reboot -f') + b'\n')
             guest.set_balloon(0)
             guest.agent.read_until(rb'\x00agent ready\n', time.monotonic() + 600)
             print(f'# rebooted in {time.monotonic() - began:.0f} s', flush=True)
