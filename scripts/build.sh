@@ -16,7 +16,8 @@
 #
 #   numa-off compaction-off balloon-off hooks-off nodes-1024 i386 arm64 ppc64le
 #
-# The whole output goes to build/logs/build-FLAVOUR.log.
+# The whole output goes to build/logs/build-FLAVOUR.log. With KERNEL=next all of this is of the newest
+# kernel, and lies under build/next/.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -27,7 +28,10 @@ arch=x86
 cross=
 # What the patches touch of mm/.
 patched_mm="mm/balloon/ mm/page_alloc.o mm/compaction.o mm/show_mem.o mm/vmstat.o"
-patched_mm+=" mm/balloon_compaction.o"
+# What others' balloons keep their pages with.
+lists=mm/balloon_compaction.o
+[ "$KERNEL" = 6.12 ] || lists=mm/balloon.o
+patched_mm+=" $lists"
 # What wins comes last. balloon.config is for the options that only our tree has.
 case $flavour in
 vanilla)	src=$PRISTINE obj=$BUILD/vanilla/release names="base release" ;;
@@ -56,17 +60,19 @@ i386)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		targets="$patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
 arm64)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=arm64 cross=aarch64-linux-gnu-
-		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o drivers/virtio/virtio_balloon.o"
+		targets="mm/balloon/ mm/vmstat.o $lists drivers/virtio/virtio_balloon.o"
 		targets+=" drivers/xen/balloon.o drivers/xen/balloon_numa.o drivers/xen/balloon_nodes.o"
 		targets+=" drivers/xen/xen-balloon.o" ;;
 ppc64le)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=powerpc cross=powerpc64le-linux-gnu-
-		targets="mm/balloon/ mm/vmstat.o mm/balloon_compaction.o arch/powerpc/platforms/pseries/cmm.o" ;;
+		targets="mm/balloon/ mm/vmstat.o $lists arch/powerpc/platforms/pseries/cmm.o" ;;
 *)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | ppc64le" ;;
 esac
 fragments=()
 for name in $names; do
-	[ ! -e "$TOP/configs/$name.config" ] || fragments+=("$TOP/configs/$name.config")
+	for name in "$name" "$name-$KERNEL"; do
+		[ ! -e "$TOP/configs/$name.config" ] || fragments+=("$TOP/configs/$name.config")
+	done
 done
 log=$BUILD/logs/build-$flavour.log
 
@@ -85,7 +91,7 @@ cc=${cross}gcc
 ! command -v ccache >/dev/null || cc="ccache $cc"
 
 kmake() {
-	make -C "$src" "O=../${obj##*/}" ARCH=$arch CROSS_COMPILE=$cross CC="$cc" -j"$(nproc)" "$@"
+	env -u KERNEL make -C "$src" "O=../${obj##*/}" ARCH=$arch CROSS_COMPILE=$cross CC="$cc" -j"$(nproc)" "$@"
 }
 
 # Prints NAME=VALUE for each option that the fragments want, the last word on each.
@@ -110,7 +116,7 @@ configure() {
 		kmake olddefconfig
 	} > "$BUILD/logs/config-$flavour.log" 2>&1 || {
 		tail "$BUILD/logs/config-$flavour.log" >&2
-		die "configuring failed: ${BUILD##*/}/logs/config-$flavour.log"
+		die "configuring failed: $SAID/logs/config-$flavour.log"
 	}
 	# A variant lacks much of what base.config wants.
 	case $flavour in

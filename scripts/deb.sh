@@ -65,7 +65,7 @@ configure() {
 		kmake olddefconfig
 	} > "$BUILD/logs/config-deb.log" 2>&1 || {
 		tail "$BUILD/logs/config-deb.log" >&2
-		die "configuring failed: ${BUILD##*/}/logs/config-deb.log"
+		die "configuring failed: $SAID/logs/config-deb.log"
 	}
 	# What our fragments say must not be overruled by what Debian's configuration selects.
 	grep -E '^(CONFIG_|# CONFIG_)' "${fragments[@]}" -h | while read -r option; do

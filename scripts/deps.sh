@@ -3,7 +3,8 @@
 #
 # Installs the Debian packages (12 and 13) that building, booting and testing need: deps.sh [deb|xen]
 # Asks only dpkg's database, so it costs nothing where all is there. 'deb' adds what only the
-# making and the trial of Debian packages need, 'xen' what only Xen's build does.
+# making and the trial of Debian packages need, 'xen' what only Xen's build does. With KERNEL=next the
+# newest kernel's source is fetched too, but not installed.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -34,7 +35,7 @@ xen)	packages+=(patch autoconf autotools-dev acpica-tools libyajl-dev uuid-dev
 esac
 
 # A source tarball of one's own does as well.
-[ -r "$KERNEL_TARBALL" ] || packages+=(linux-source-6.12)
+[ "$KERNEL" = next ] || [ -r "$KERNEL_TARBALL" ] || packages+=(linux-source-6.12)
 
 if ! command -v dpkg-query >/dev/null; then
 	say "this is no Debian: the packages are called, there, ${packages[*]}"
@@ -46,6 +47,7 @@ for package in "${packages[@]}"; do
 	grep -qx "installed $package" <<< "$installed" || missing+=("$package")
 done
 if [ ${#missing[@]} = 0 ]; then
+	[ "$KERNEL" = 6.12 ] || exec "$TOP/scripts/fetch-next.sh"
 	say "nothing is missing"
 	exit 0
 fi
@@ -63,3 +65,4 @@ for package in linux-source-6.12 linux-config-6.12; do
 		    "add that suite to apt's sources"
 done
 DEBIAN_FRONTEND=noninteractive $install -y
+[ "$KERNEL" = 6.12 ] || exec "$TOP/scripts/fetch-next.sh"

@@ -25,7 +25,8 @@ import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BUILD = os.path.join(TOP, 'build')
+SHARED = os.path.join(TOP, 'build')
+BUILD = os.path.join(SHARED, 'next') if os.environ.get('KERNEL') == 'next' else SHARED
 QEMU = 'qemu-system-x86_64'
 MIB = 1 << 20
 PAGE = 4096

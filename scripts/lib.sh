@@ -4,11 +4,25 @@
 # Sourced by the other scripts: where things lie, how to speak, how to end.
 
 TOP=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
-BUILD=$TOP/build
+# Which kernel: 6.12, or 'next', the newest that Debian packages. What is made for the latter lies in
+# a folder of its own; what concerns no kernel is shared.
+KERNEL=${KERNEL:-6.12}
+NEXT=7.3				# the one that patches/linux-next is for
+SHARED=$TOP/build
+case $KERNEL in
+6.12)	BUILD=$SHARED
+	tarball=/usr/src/linux-source-6.12.tar.xz ;;
+next)	BUILD=$SHARED/next
+	tarball=$BUILD/linux-source-$NEXT.tar.xz ;;
+*)	echo "${0##*/}: KERNEL=$KERNEL: it is 6.12 or next" >&2
+	exit 2 ;;
+esac
+export KERNEL
 PRISTINE=$BUILD/vanilla/linux		# as Debian ships it
 LINUX=$BUILD/linux			# with our files and the patch queue
-QUEUE=$TOP/patches/linux-6.12
-KERNEL_TARBALL=${KERNEL_TARBALL:-/usr/src/linux-source-6.12.tar.xz}
+QUEUE=$TOP/patches/linux-$KERNEL
+KERNEL_TARBALL=${KERNEL_TARBALL:-$tarball}
+SAID=${BUILD#"$TOP"/}			# as messages name it
 
 # The folders of this repository that mirror the kernel tree.
 MIRRORED="mm include drivers tools Documentation arch"
@@ -35,6 +49,16 @@ own_files() {
 	(cd "$TOP" && for dir in $MIRRORED; do
 		[ ! -d "$dir" ] || find "$dir" -type f ! -name '*~' ! -name '.*.sw?'
 	done) | LC_ALL=C sort
+}
+
+# Prints the name in the kernel tree of each file of ours on standard input. Newer kernels have one
+# place for what is said of mm.
+in_tree() {
+	if [ "$KERNEL" = next ]; then
+		sed 's|^Documentation/vm/|Documentation/mm/|'
+	else
+		cat
+	fi
 }
 
 # Prints the names of the patches in the order of the series.

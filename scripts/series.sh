@@ -30,7 +30,10 @@ mkdir "$scratch"
 kgit "$scratch" init -q
 kgit "$scratch" commit -q --allow-empty -m 'a kernel'
 kgit "$scratch" tag kernel
-(cd "$TOP" && own_files | cpio --quiet -pdm "$scratch")
+paste <(own_files) <(own_files | in_tree) | while read -r ours file; do
+	mkdir -p "$scratch/${file%/*}"
+	cp -p "$TOP/$ours" "$scratch/$file"
+done
 # The day of our last commit: the same sources give the same patches.
 date=$(git -C "$TOP" log -1 --format=%cI 2>/dev/null || echo '2024-11-17T00:00:00Z')
 . "$TOP/scripts/own-patches.sh"

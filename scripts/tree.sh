@@ -4,7 +4,8 @@
 # Makes the kernel trees under build/ and keeps them up to date:
 #
 #   tree.sh             build/vanilla/linux as Debian ships it, and build/linux: a copy of it,
-#                       our files linked into it, the patch queue applied
+#                       our files linked into it, the patch queue applied (with KERNEL=next, under
+#                       build/next/)
 #   tree.sh vanilla     the first of them only
 #
 # and lets a developer change files that the kernel owns, in build/linux:
@@ -35,7 +36,7 @@ make_pristine() {
 
 	if [ ! -r "$KERNEL_TARBALL" ]; then
 		[ -e "$PRISTINE_STAMP" ] && return
-		die "no kernel source at $KERNEL_TARBALL: run 'make deps' or set KERNEL_TARBALL="
+		die "no kernel source at $KERNEL_TARBALL: run 'make deps${KERNEL:+ KERNEL=$KERNEL}' or set KERNEL_TARBALL="
 	fi
 	id=$(stat -Lc '%s %Y' "$KERNEL_TARBALL")
 	stamp_is "$PRISTINE_STAMP" "$id" && return
@@ -52,7 +53,7 @@ make_pristine() {
 
 copy_pristine() {
 	stamp_is "$LINUX_STAMP" "$(cat "$PRISTINE_STAMP")" && return
-	say "copying linux $(kernel_version) to build/linux"
+	say "copying linux $(kernel_version) to $SAID/linux"
 	rm -rf "$LINUX_STAMP" "$QUEUE_STAMP" "$LINUX.new"
 	cp -a --reflink=auto "$PRISTINE" "$LINUX.new"
 	rm -rf "$LINUX" "$INSTALLING"
@@ -79,9 +80,9 @@ check_committed() {
 	local files
 
 	files=$(kgit "$LINUX" status --porcelain)
-	[ -z "$files" ] || die "build/linux has changes that are not committed there:"$'\n'"$files"
+	[ -z "$files" ] || die "$SAID/linux has changes that are not committed there:"$'\n'"$files"
 	files=$(strays)
-	[ -z "$files" ] || die "build/linux has edited files that its git does not know;" \
+	[ -z "$files" ] || die "$SAID/linux has edited files that its git does not know;" \
 		"run 'scripts/tree.sh edit' with their names, then commit:"$'\n'"$files"
 }
 
@@ -91,7 +92,7 @@ check_saved() {
 	check_committed
 	if ! kgit "$LINUX" merge-base --is-ancestor queue HEAD ||
 	   [ -n "$(kgit "$LINUX" log --format=%s queue..HEAD | sed '/^base: /d')" ]; then
-		die "build/linux has commits that the patch queue does not have:" \
+		die "$SAID/linux has commits that the patch queue does not have:" \
 			"run 'scripts/tree.sh refresh', or 'git reset --hard queue' there to drop them"
 	fi
 }
@@ -113,7 +114,7 @@ apply_queue() {
 	mapfile -t files < <(patched_files "${patches[@]}")
 	base_repo "$scratch" "${files[@]}"
 	for name in "${patches[@]}"; do
-		am "$scratch" "$name" || die "build/linux stays as it was"
+		am "$scratch" "$name" || die "$SAID/linux stays as it was"
 	done
 	kgit "$scratch" tag queue
 	install_queue "$scratch"
@@ -144,14 +145,14 @@ install_queue() {
 
 # Links rather than copies: an edit is seen by make, and by the next commit, at once.
 link_own_files() {
-	local file
+	local file ours
 
-	for file in $(own_files); do
+	paste <(own_files) <(own_files | in_tree) | while read -r ours file; do
 		[ ! -e "$PRISTINE/$file" ] ||
 			die "$file is the kernel's own: change it with a patch in the queue"
-		[ -L "$LINUX/$file" ] && [ "$LINUX/$file" -ef "$TOP/$file" ] && continue
+		[ -L "$LINUX/$file" ] && [ "$LINUX/$file" -ef "$TOP/$ours" ] && continue
 		mkdir -p "$LINUX/${file%/*}"
-		ln -srf "$TOP/$file" "$LINUX/$file"
+		ln -srf "$TOP/$ours" "$LINUX/$file"
 	done
 	(cd "$LINUX" && find $MIRRORED -xtype l) | while read -r file; do
 		[ ! -L "$PRISTINE/$file" ] || continue
@@ -180,7 +181,7 @@ refresh() {
 	local commits commit file subject name new=$BUILD/queue.new n=0
 	declare -A names
 
-	[ -d "$LINUX/.git" ] || die "there is no build/linux yet"
+	[ -d "$LINUX/.git" ] || die "there is no $SAID/linux yet"
 	check_committed
 	# A patch keeps the name it has, whatever its number becomes.
 	for name in $(queue_patches); do

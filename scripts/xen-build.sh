@@ -16,17 +16,17 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 queue=$TOP/patches/xen-4.17
-source=$BUILD/xen-source
+source=$SHARED/xen-source
 pristine=$source/pristine
-patched=$BUILD/xen-patched
-log=$BUILD/logs/xen-source.log
+patched=$SHARED/xen-patched
+log=$SHARED/logs/xen-source.log
 
 case ${1-} in
 ''|source)	;;
 *)		die "usage: xen-build.sh [source]" ;;
 esac
 need git make gcc flex bison python3 flock
-mkdir -p "$source" "$patched" "$BUILD/logs"
+mkdir -p "$source" "$patched" "$SHARED/logs"
 exec 9> "$source/lock"
 flock -n 9 || die "another build of Xen is at work"
 
@@ -116,14 +116,14 @@ fi
 
 cc=gcc
 ! command -v ccache >/dev/null || cc="ccache gcc"
-export CCACHE_BASEDIR=$BUILD PYTHON=python3
+export CCACHE_BASEDIR=$SHARED PYTHON=python3
 xmake() {
 	make -C "$patched/source/xen" XEN_TARGET_ARCH=x86_64 "CC=$cc" -j"$(nproc)" "$@"
 }
 began=$SECONDS
 # followed LOG COMMAND: runs it, and says now and then how far it is.
 followed() {
-	local log=$BUILD/logs/$1 said=$SECONDS
+	local log=$SHARED/logs/$1 said=$SECONDS
 
 	"${@:2}" > "$log" 2>&1 &
 	while kill -0 $! 2>/dev/null; do

@@ -14,10 +14,10 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-dir=$BUILD/xen
+dir=$SHARED/xen
 packages=$dir/packages
 unpacked=$dir/unpacked
-patched=$BUILD/xen-patched/tools
+patched=$SHARED/xen-patched/tools
 which=${1:-debian}
 out=$dir/dom0-$which.cpio.gz
 root=$dir/dom0.new
@@ -29,12 +29,12 @@ patched)	[ -x "$patched/xl" ] || die "there is no build/xen-patched/tools/xl: ma
 esac
 
 need gcc readelf cpio gzip busybox flock
-mkdir -p "$packages" "$BUILD/logs"
+mkdir -p "$packages" "$SHARED/logs"
 exec 8> "$dir/lock"
 flock 8
 
 fetch() {
-	local version log=$BUILD/logs/xen-packages.log
+	local version log=$SHARED/logs/xen-packages.log
 
 	need apt-get apt-cache dpkg
 	version=$(apt-cache depends xen-system-amd64 2>/dev/null |

@@ -21,11 +21,11 @@ import subprocess
 import tempfile
 import time
 
-from guest import BUILD, QEMU, TOP, TROUBLE, Guest, GuestError, initramfs_of, kernel_of
+from guest import QEMU, SHARED, TOP, TROUBLE, Guest, GuestError, initramfs_of, kernel_of
 
-XEN = os.path.join(BUILD, 'xen')
+XEN = os.path.join(SHARED, 'xen')
 # Debian's hypervisor, or ours.
-HYPERVISORS = {'debian': os.path.join(XEN, 'xen'), 'patched': os.path.join(BUILD, 'xen-patched', 'xen')}
+HYPERVISORS = {'debian': os.path.join(XEN, 'xen'), 'patched': os.path.join(SHARED, 'xen-patched', 'xen')}
 HYPERVISOR = os.environ.get('HYPERVISOR', 'debian')
 if HYPERVISOR not in HYPERVISORS:
     raise SystemExit(f'HYPERVISOR={HYPERVISOR}: allowed are {", ".join(HYPERVISORS)}')
