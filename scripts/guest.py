@@ -157,11 +157,13 @@ class Guest:
     accel       kvm or tcg; by default what works here
     name        what its logs are called: build/logs/NAME.console and NAME.qemu
     interactive the console is this terminal, and a shell runs there instead of the agent
+    incoming    where QEMU gets the guest from, which another one has booted, as its -incoming
     """
 
     def __init__(self, flavour='release', nodes=(1024,) * 4, dist=None, backend='memfd',
                  prealloc=None, cpus=None, balloon={}, pending=0, append='', extra=(), accel=None,
-                 name=None, interactive=False, boot_timeout=600, kernel=None, initramfs=None):
+                 name=None, interactive=False, boot_timeout=600, kernel=None, initramfs=None,
+                 incoming=None):
         self.flavour = flavour
         self.kernel = kernel or kernel_of(flavour)
         self.initramfs = initramfs or initramfs_of(flavour)
@@ -179,6 +181,7 @@ class Guest:
         self.accel = accel
         self.interactive = interactive
         self.boot_timeout = boot_timeout
+        self.incoming = incoming
         self.name = name or f'guest-{os.getpid()}-{next(names)}'
         logs = os.path.join(BUILD, 'logs')
         os.makedirs(logs, exist_ok=True)
@@ -257,7 +260,7 @@ class Guest:
             if self.pending:
                 # Long before the guest's driver looks.
                 self.set_balloon(self.pending)
-            if not self.interactive:
+            if not self.interactive and not self.incoming:
                 self.agent.read_until(rb'\x00agent ready\n',
                                       time.monotonic() + self.boot_timeout)
         except Hung as error:
@@ -309,6 +312,8 @@ class Guest:
         words += ['-append', append, '-chardev', console, '-serial', 'chardev:console',
                   '-chardev', f'socket,id=agent,fd={agent_fd}', '-serial', 'chardev:agent',
                   '-chardev', f'socket,id=qmp,fd={qmp_fd}', '-mon', 'chardev=qmp,mode=control']
+        if self.incoming:
+            words += ['-incoming', self.incoming]
         if self.interactive:
             words += ['-mon', 'chardev=console,mode=readline']
         return words + self.extra
@@ -409,6 +414,16 @@ class Guest:
         return self.bytes() - self.qmp('query-balloon')['actual']
 
     # --- the host's memory behind a node ---
+
+    def migrate(self, to, timeout=300):
+        """Sends the guest where another Guest's 'incoming' takes it from; returns what QEMU says of it."""
+        self.qmp('migrate', uri=to)
+        deadline = time.monotonic() + timeout
+        while (said := self.qmp('query-migrate')).get('status') != 'completed':
+            if said.get('status') == 'failed' or time.monotonic() > deadline:
+                raise GuestError(self._report(f'migration: {said}'))
+            time.sleep(0.05)
+        return said
 
     def settle(self, size, timeout=120, poll=0.05):
         """Seconds until the balloon holds SIZE bytes, as the host wants from now on."""

@@ -43,6 +43,7 @@ inputs() {
 		name=$(basename "$file" .c)
 		case $name in
 		memop|grants)	[ "$flavour" = xen ] || continue ;;
+		kexec)		[ "$flavour" = release ] || continue ;;
 		esac
 		echo "$programs/$name bin/$name"
 	done
