@@ -120,7 +120,7 @@ install_tools() {
 		OUTPUT="$work/objects/selftests" LDFLAGS="$ldflags" \
 		INSTALL_PATH="$root/usr/lib/$tools_name/selftests" all install
 	install -D "$TOP/tools/xen/xl-node-mem" "$root/usr/sbin/xl-node-mem"
-	for file in Documentation/vm/balloon_{numa,recipes}.rst; do
+	for file in Documentation/vm/balloon_{numa,core,recipes}.rst; do
 		install -D -m 644 "$TOP/$file" "$root/usr/share/doc/$tools_name/${file##*/}"
 	done
 }

@@ -51,11 +51,12 @@ own_files() {
 	done) | LC_ALL=C sort
 }
 
-# Prints the name in the kernel tree of each file of ours on standard input. Newer kernels have one
-# place for what is said of mm.
+# Prints the name in the kernel tree of each file of ours on standard input. The newest kernel's
+# guides lie where others on mm do.
 in_tree() {
 	if [ "$KERNEL" = next ]; then
-		sed 's|^Documentation/vm/|Documentation/mm/|'
+		sed 's|^Documentation/vm/balloon_core|Documentation/mm/balloon_core|
+		     s|^Documentation/vm/|Documentation/admin-guide/mm/|'
 	else
 		cat
 	fi
@@ -92,7 +93,7 @@ base_repo() {
 	echo '*' > "$dir/.git/info/exclude"
 	for file; do
 		[ -f "$PRISTINE/$file" ] || continue
-		mkdir -p "$dir/${file%/*}"
+		mkdir -p "$(dirname "$dir/$file")"
 		cp -p "$PRISTINE/$file" "$dir/$file"
 		kgit "$dir" add -f "$file"
 	done

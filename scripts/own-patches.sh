@@ -23,7 +23,7 @@ END
 
 own_patch 'mm/balloon: keep ballooned pages per node and zone' \
 	mm/balloon/{node,block,take,superframe,coalesce,lost,foreign,unpopulated}.c \
-	mm/balloon/superframe.h << 'END'
+	mm/balloon/{superframe,movable}.h << 'END'
 A refill must free into the very zone that failed, and a node's share must
 be known without walking lists. So queues are kept per zone, and counts
 per node.
@@ -121,13 +121,6 @@ should give. Add counters, a target, and the rings to every node's folder,
 and what concerns all nodes to /sys/kernel/mm/balloon.
 END
 
-own_patch 'mm/balloon: count for balloons that keep their own lists' \
-	mm/balloon/legacy.c << 'END'
-VMware's and pseries' balloons have protocols of their own that the core
-does not know. Their pages can be counted per node all the same, where
-they are put on the lists of balloon_compaction.h.
-END
-
 own_patch 'mm/balloon: add a self-check and a simulated host' \
 	mm/balloon/{debug,sim}.c << 'END'
 Real hosts neither refuse, nor lie, nor run out of memory on one node when
@@ -180,11 +173,11 @@ Xen says by a hypercall which nodes a PV guest has. Add what asks, and looks
 whether the answer fits together. It is called in a later patch.
 END
 
-own_patch 'Documentation/vm: describe NUMA-aware ballooning' \
-	'Documentation/vm/*' << 'END'
-A guide for administrators, for writers of backends, with a complete
-example of one, and for those who change the core; and recipes for QEMU,
-libvirt, Xen and Prometheus.
+mapfile -t guides < <(own_files | grep '^Documentation/vm/' | in_tree)
+own_patch 'Documentation: describe NUMA-aware ballooning' "${guides[@]}" << 'END'
+A guide for administrators, and recipes for QEMU, libvirt, Xen and
+Prometheus; and one for writers of backends, with a complete example of
+one, and for those who change the core.
 END
 
 own_patch 'tools: add balloonstat and xl-node-mem' 'tools/mm/*' 'tools/xen/*' << 'END'

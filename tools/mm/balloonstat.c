@@ -2,7 +2,7 @@
 /*
  * balloonstat - shows and sets the memory balloon, node by node
  *
- * Documentation/vm/balloon_numa.rst tells what the figures mean.
+ * The guide balloon_numa.rst tells what the figures mean.
  */
 #define _GNU_SOURCE
 #include <err.h>
