@@ -90,8 +90,13 @@ export KBUILD_BUILD_TIMESTAMP='Sun Nov 17 00:00:00 UTC 2024' KBUILD_BUILD_USER=b
 cc=${cross}gcc
 ! command -v ccache >/dev/null || cc="ccache $cc"
 
+# Debian's sparse does not know all that the newest kernel's headers use.
+checker=()
+[ "$KERNEL" = 6.12 ] ||
+	checker=("CHECK=sparse -D__typeof_unqual__=__typeof__ '-D__builtin_strlen(x)=(sizeof(x)-1)'")
+
 kmake() {
-	env -u KERNEL make -C "$src" "O=../${obj##*/}" ARCH=$arch CROSS_COMPILE=$cross CC="$cc" -j"$(nproc)" "$@"
+	env -u KERNEL make -C "$src" "O=../${obj##*/}" ARCH=$arch CROSS_COMPILE=$cross CC="$cc" "${checker[@]}" -j"$(nproc)" "$@"
 }
 
 # Prints NAME=VALUE for each option that the fragments want, the last word on each.

@@ -133,7 +133,7 @@ install_queue() {
 		if [ ! -e "$from" ]; then
 			rm -f "$LINUX/$file"
 		elif ! cmp -s "$from" "$LINUX/$file"; then
-			mkdir -p "$LINUX/${file%/*}"
+			mkdir -p "$(dirname "$LINUX/$file")"
 			cp --preserve=mode --remove-destination "$from" "$LINUX/$file"
 		fi
 	done
@@ -151,7 +151,7 @@ link_own_files() {
 		[ ! -e "$PRISTINE/$file" ] ||
 			die "$file is the kernel's own: change it with a patch in the queue"
 		[ -L "$LINUX/$file" ] && [ "$LINUX/$file" -ef "$TOP/$ours" ] && continue
-		mkdir -p "$LINUX/${file%/*}"
+		mkdir -p "$(dirname "$LINUX/$file")"
 		ln -srf "$TOP/$ours" "$LINUX/$file"
 	done
 	(cd "$LINUX" && find $MIRRORED -xtype l) | while read -r file; do

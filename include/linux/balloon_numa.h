@@ -3,7 +3,7 @@
  * NUMA-aware memory ballooning: what a backend (the driver that talks to a
  * hypervisor) sees of mm/balloon/. The core picks nodes, pages and orders,
  * keeps the lists and runs the timers; a backend passes extents to its host.
- * Documentation/vm/balloon_numa.rst says how to write one.
+ * balloon_core.rst says how to write one.
  */
 #ifndef _LINUX_BALLOON_NUMA_H
 #define _LINUX_BALLOON_NUMA_H

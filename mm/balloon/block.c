@@ -5,7 +5,9 @@
  *
  * A ballooned base page looks to the rest of mm like any allocated page: it has
  * an owner and one reference, and is freed by put_page(). That is what lets
- * compaction move it.
+ * compaction move it. That it is PageOffline and movable is for good: who finds it so
+ * need not know whether it has left the balloon meanwhile, he is told when he isolates
+ * it. Where it does not become free it is frozen first, so that nobody looks.
  */
 #include <linux/bitmap.h>
 #include <linux/kasan.h>
@@ -22,6 +24,7 @@
 
 #include "../internal.h"
 #include "internal.h"
+#include "movable.h"
 
 /*
  * What is done under a zone's lock at a time, as interrupts are off meanwhile: as soon
@@ -290,17 +293,15 @@ struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index)
 		}
 	}
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
-		/* The first page stays movable: it stands for all. */
+		unlock_page(head + i);
+		/*
+		 * The first page stays movable: it stands for all. While others can still
+		 * be migrated: where all are offline without a reference, they are left to
+		 * offlining.
+		 */
 		if (i)
 			balloon_page_unset_movable(head + i);
-		unlock_page(head + i);
-		/* As freeing would: waiters, for one, may leave a flag behind. */
-		head[i].flags &= ~PAGE_FLAGS_CHECK_AT_PREP;
-		/*
-		 * While others can still be migrated: where all are offline without
-		 * a reference, they are left to offlining.
-		 */
-		if (!i)
+		else
 			page_ref_unfreeze(head, 1);
 	}
 
@@ -324,63 +325,86 @@ none:
 	return NULL;
 }
 
-/* What migrates ballooned pages: it talks to the host, and so is none of this file's business. */
-static const struct movable_operations *page_mops;
-
-/**
- * balloon_set_mops - say how ballooned pages are migrated
- * @mops: the operations; NULL: not at all
- *
- * Context: before any page enters the balloon.
- */
-void balloon_set_mops(const struct movable_operations *mops)
-{
-	WRITE_ONCE(page_mops, mops);
-}
-
 /**
  * balloon_page_set_movable - let others migrate a ballooned base page, or a superframe
  * @page: the page, or the superframe's first, that is new to the balloon, or was movable
  *
- * As __SetPageMovable(), but without the page's lock: who looks at it before it is
- * on a list of the balloon can't isolate it.
+ * Who looks at it before it is on a list of the balloon can't isolate it.
  *
  * Context: any.
  */
 void balloon_page_set_movable(struct page *page)
 {
-#ifdef CONFIG_BALLOON_COMPACTION
-	const struct movable_operations *mops = READ_ONCE(page_mops);
-
-	if (mops)
-		WRITE_ONCE(page->mapping, (void *)((unsigned long)mops | PAGE_MAPPING_MOVABLE));
-#endif
+	set_page_private(page, BALLOON_NUMA_PAGE);
+	if (!IS_ENABLED(CONFIG_BALLOON_MIGRATION))
+		return;
+	/* Pairs with the trylock_page() of who finds the flag: he sees whose page it is. */
+	smp_wmb();
+	SetPageMovableOps(page);
 }
 
 /**
- * balloon_page_clear_movable - the end of balloon_page_set_movable()
- * @page: the page, locked, which leaves the balloon but not its user
+ * balloon_page_unset_movable - undo balloon_page_set_movable()
+ * @page: the page, frozen: nobody can get a reference
  *
- * Context: any.
- */
-void balloon_page_clear_movable(struct page *page)
-{
-	if (IS_ENABLED(CONFIG_BALLOON_COMPACTION) && __PageMovable(page))
-		__ClearPageMovable(page);
-}
-
-/**
- * balloon_page_unset_movable - the same for a page that nobody has a reference to
- * @page: the page
- *
- * Who is freed with references of others stays movable until they are gone: the
- * allocator resets that.
+ * Only then, as who finds it movable may rely on that while he has one.
  *
  * Context: any.
  */
 void balloon_page_unset_movable(struct page *page)
 {
+	/* The type of page->flags differs, but not what is in it. */
+	unsigned long *flags = (unsigned long *)&page->flags;
+
+	set_page_private(page, 0);
 	page->mapping = NULL;
+	/* As freeing would: waiters, for one, may leave a flag behind, too. */
+	*flags &= ~PAGE_FLAGS_CHECK_AT_PREP;
+}
+
+/**
+ * balloon_page_keep - a page that leaves the balloon without being freed is not movable
+ * @page: a base page, or a superframe's first, on no list
+ * @offline: it remains PageOffline
+ *
+ * The reference is the caller's. While there is none, who offlines memory would take the
+ * page for one that he may have: he looks under zone->lock.
+ *
+ * Context: any.
+ * Return: false if somebody looks at it now, and may isolate it: it is as it was.
+ */
+bool balloon_page_keep(struct page *page, bool offline)
+{
+	struct zone *zone = page_zone(page);
+	unsigned long flags;
+	bool kept;
+
+	spin_lock_irqsave(&zone->lock, flags);
+	kept = page_ref_freeze(page, 1);
+	if (kept) {
+		balloon_page_unset_movable(page);
+		if (!offline)
+			__ClearPageOffline(page);
+		page_ref_unfreeze(page, 1);
+	}
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return kept;
+}
+
+/**
+ * balloon_page_put - free a base page that is not in the balloon, or not any more
+ * @page: the page
+ *
+ * It is PageOffline and movable until nobody looks at it: the allocator resets both. Where
+ * its memory has failed meanwhile the allocator keeps it out.
+ *
+ * Context: any.
+ */
+void balloon_page_put(struct page *page)
+{
+	/* Whoever has another reference isolates it in vain, and waits for nothing. */
+	set_page_private(page, 0);
+	put_page(page);
 }
 
 /**
@@ -388,9 +412,9 @@ void balloon_page_unset_movable(struct page *page)
  * @page: a page with a reference, from __isolate_free_page()
  *
  * What post_alloc_hook() does, but for the contents: they are the host's, and
- * touching them would populate the memory that is to be given away. It is movable from
- * now on, and until it is free: who must have it waits while it is on its way to the host
- * or back.
+ * touching them would populate the memory that is to be given away. Nor is it counted as
+ * anybody's allocation (CONFIG_MEM_ALLOC_PROFILING). It is movable from now on, and until
+ * it is free: who must have it waits while it is on its way to the host or back.
  *
  * Context: any.
  */
@@ -398,8 +422,23 @@ void balloon_page_adopt(struct page *page)
 {
 	debug_pagealloc_map_pages(page, 1);
 	set_page_owner(page, 0, OWNER_GFP);
-	pgalloc_tag_add(page, current, 1);
+	clear_page_tag_ref(page);
 	balloon_page_set_movable(page);
+}
+
+/*
+ * A page that was allocated to migrate to is counted as that, and is nobody's allocation
+ * any more.
+ */
+static void page_uncount(struct page *page)
+{
+	struct alloc_tag *tag = pgalloc_tag_get(page);
+
+	if (tag) {
+		this_cpu_sub(tag->counters->bytes, PAGE_SIZE);
+		this_cpu_dec(tag->counters->calls);
+	}
+	clear_page_tag_ref(page);
 }
 
 /**
@@ -410,7 +449,6 @@ void balloon_page_adopt(struct page *page)
  */
 void balloon_page_disown(struct page *page)
 {
-	pgalloc_tag_sub(page, 1);
 	reset_page_owner(page, 0);
 	kasan_poison_pages(page, 0, false);
 	debug_pagealloc_unmap_pages(page, 1);
@@ -447,8 +485,10 @@ bool balloon_page_arrives(struct balloon *b, struct page *page)
 	unsigned long flags;
 	unsigned int nr;
 
-	/* It may be one that was allocated to migrate to. */
-	balloon_page_set_movable(page);
+	if (!balloon_numa_page(page)) {
+		page_uncount(page);
+		balloon_page_set_movable(page);
+	}
 	spin_lock_irqsave(&bz->lock, flags);
 	nr = block_set(bz, page);
 	bz->nr_partial++;
@@ -633,7 +673,7 @@ unsigned int balloon_dequeue_emptiest(struct balloon_zone *bz, struct balloon_ex
  * @b: the balloon
  * @page: the page, off its block's map
  *
- * Its reference is the caller's then.
+ * Its reference is the caller's then, who is to free it.
  *
  * Context: any.
  */
@@ -650,9 +690,10 @@ void balloon_page_leaves(struct balloon *b, struct page *page)
 	bz->partial_away--;
 	bz->nr_partial--;
 	balloon_account(b, bz, page, -1);
+	/* Also if it is not free yet: see balloon_page_put(). */
+	set_page_private(page, 0);
 	spin_unlock_irqrestore(&bz->lock, flags);
 	count_vm_event(BALLOON_DEFLATE);
-	__ClearPageOffline(page);
 }
 
 /**
@@ -667,7 +708,7 @@ void balloon_page_leaves(struct balloon *b, struct page *page)
 void balloon_free_page(struct balloon *b, struct page *page)
 {
 	balloon_page_leaves(b, page);
-	put_page(page);
+	balloon_page_put(page);
 }
 
 /**
@@ -677,8 +718,7 @@ void balloon_free_page(struct balloon *b, struct page *page)
  * Or isolated, for migration.
  *
  * Context: any.
- * Return: whether it is; a page of a block where others are, and that is nobody's, may
- * count as such.
+ * Return: whether it is; not once it has left the balloon.
  */
 bool balloon_page_away(struct page *page)
 {
@@ -687,7 +727,7 @@ bool balloon_page_away(struct page *page)
 	unsigned long flags;
 	bool away;
 
-	if (!bz || !PageOffline(page))
+	if (!bz || !PageOffline(page) || !balloon_numa_page(page))
 		return false;
 	spin_lock_irqsave(&bz->lock, flags);
 	block = block_find(bz, balloon_block_index(page));

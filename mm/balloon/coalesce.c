@@ -114,7 +114,6 @@ bool balloon_break_superframe(struct page *head, gfp_t gfp)
 	}
 
 	reset_page_owner(head, SUPERFRAME_ORDER);
-	set_page_private(head, 0);
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
 		if (i)
 			set_page_refcounted(head + i);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * /sys/kernel/debug/balloon/check: walk the queues and compare them with the
- * counters and the pages (invariants 1, 3 and 4 of
- * Documentation/vm/balloon_numa.rst).
+ * counters and the pages (invariants 1, 3 and 4 of balloon_core.rst).
  *
  * /sys/kernel/debug/balloon/busy: 1 while the worker has something to do; waiting
  * to try again is nothing to do.

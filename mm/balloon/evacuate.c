@@ -33,6 +33,7 @@
 #include <linux/swap.h>
 
 #include "../internal.h"
+#include "../page_alloc.h"
 #include "internal.h"
 #include "superframe.h"
 
@@ -61,7 +62,6 @@ struct victim {
 	unsigned long pfn;
 	/* Pages of it that are ballooned already. */
 	unsigned int ballooned;
-	int migratetype;
 };
 
 /* Somebody else than we holds it, for how long nobody knows. */
@@ -110,7 +110,7 @@ static int pages_to_move(struct page *page, bool mend)
 		pages = 1;
 	else if (!PageHWPoison(page) && !folio_test_hugetlb(folio) &&
 		 evacuate_may_move(folio, mend) &&
-		 (__folio_test_movable(folio) ||
+		 (page_has_movable_ops(&folio->page) ||
 		  (folio_test_lru(folio) && !evacuate_pinned(folio))))
 		pages = folio_nr_pages(folio);
 	folio_put(folio);
@@ -139,12 +139,17 @@ static int cost_of(unsigned long pfn, int most, bool mend, unsigned int *balloon
 			continue;
 		}
 		if (PageOffline(page)) {
-			/* A superframe, lent out, or another subsystem's. */
-			if (!__PageMovable(page) || balloon_is_superframe(page))
+			/* A superframe, or another subsystem's. */
+			if (!page_has_movable_ops(page) || !balloon_numa_page(page) ||
+			    balloon_is_superframe(page))
 				return -1;
 			++*ballooned;
 			continue;
 		}
+		/* Slab, page tables: in use, though newer kernels have no reference to some. */
+		if (page_has_type(compound_head(page)) &&
+		    !page_has_movable_ops(compound_head(page)))
+			return -1;
 		/* On its way to the free lists. */
 		if (!PageCompound(page) && !page_count(page))
 			continue;
@@ -171,9 +176,9 @@ static bool evacuate_suits(struct zone *zone, unsigned long pfn, int most, bool 
 
 	if (!page)
 		return false;
-	*v = (struct victim){ zone, pfn, 0, get_pageblock_migratetype(page) };
-	if (!migratetype_is_mergeable(v->migratetype))
+	if (!migratetype_is_mergeable(get_pageblock_migratetype(page)))
 		return false;
+	*v = (struct victim){ .zone = zone, .pfn = pfn };
 	cost = cost_of(pfn, most, mend, &v->ballooned);
 	return cost >= 0 &&
 	       (mend ? cost && !v->ballooned : v->ballooned < SUPERFRAME_PAGES);
@@ -257,7 +262,8 @@ static gfp_t evacuate_zone_gfp(struct folio *src)
 	gfp_t gfp = __GFP_HIGHMEM | __GFP_MOVABLE;
 	struct address_space *mapping;
 
-	if (!folio_test_anon(src) && !__folio_test_movable(src) && !folio_test_swapcache(src)) {
+	if (!folio_test_anon(src) && !page_has_movable_ops(&src->page) &&
+	    !folio_test_swapcache(src)) {
 		/* The lock keeps the mapping. Without it: what any mapping can do with. */
 		gfp = zidx < ZONE_NORMAL ? __GFP_DMA32 : 0;
 		if (folio_trylock(src)) {
@@ -416,7 +422,7 @@ static unsigned int isolate_victims(struct victim *v, unsigned int nr)
 
 	for (i = 0; i < nr; i++) {
 		if (!start_isolate_page_range(v[i].pfn, v[i].pfn + SUPERFRAME_PAGES,
-					      v[i].migratetype, 0, GFP_KERNEL | __GFP_NORETRY))
+					      PB_ISOLATE_MODE_OTHER))
 			v[n++] = v[i];
 	}
 	/* What was freed before and waits on a list of some CPU. */
@@ -427,7 +433,7 @@ static unsigned int isolate_victims(struct victim *v, unsigned int nr)
 
 static void unisolate_victim(const struct victim *v)
 {
-	undo_isolate_page_range(v->pfn, v->pfn + SUPERFRAME_PAGES, v->migratetype);
+	undo_isolate_page_range(v->pfn, v->pfn + SUPERFRAME_PAGES);
 }
 
 /* The next look begins with the block at @pfn, which the last one has found. */
@@ -459,10 +465,8 @@ static bool evacuate_zone(struct balloon *b, struct zone *zone, struct balloon_z
 	isolated = isolate_victims(v, nr);
 	for (i = 0; i < isolated; i++) {
 		evacuate_block(&v[i], false);
-		if (!v[i].ballooned && balloon_take_superframe_at(zone, v[i].pfn, &ext[n])) {
-			v[i].migratetype = MIGRATE_MOVABLE;
+		if (!v[i].ballooned && balloon_take_superframe_at(zone, v[i].pfn, &ext[n]))
 			n++;
-		}
 	}
 	for (i = 0; i < isolated; i++) {
 		if (v[i].ballooned)

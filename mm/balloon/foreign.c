@@ -15,24 +15,24 @@
 
 #include "internal.h"
 
-static void foreign_lend_page(struct page *page)
+/* Returns whether that is done: not while others look at the page. */
+static bool foreign_lend_page(struct page *page)
 {
 	struct balloon_zone *bz = balloon_page_bz(page);
 	unsigned long flags;
 
+	/* What is left of a movable page would confuse who maps it. */
+	if (!balloon_page_keep(page, false))
+		return false;
 	spin_lock_irqsave(&bz->lock, flags);
 	bz->partial_away--;
 	bz->nr_partial--;
 	bz->nr_foreign++;
 	mod_node_page_state(page_pgdat(page), NR_BALLOON_PAGES, -1);
 	spin_unlock_irqrestore(&bz->lock, flags);
-	/* What is left of a movable page would confuse who maps it. Others may look at it. */
-	lock_page(page);
-	page->mapping = NULL;
-	unlock_page(page);
 	/* It was never allocated, but now it is used. */
 	kasan_unpoison_pages(page, 0, false);
-	__ClearPageOffline(page);
+	return true;
 }
 
 static void foreign_reclaim_page(struct balloon *b, struct page *page)
@@ -63,18 +63,26 @@ static bool foreign_may_lend(struct balloon *b)
 	return !b->suspended && !(READ_ONCE(b->stopped) && b == balloon_current());
 }
 
+/* So many pages that others look at are passed over. */
+#define LEND_BUSY	16
+
 /* Base pages of partial blocks. Returns how many. */
 static unsigned int foreign_lend_pages(struct balloon *b, int nid, struct page **pages,
 				       unsigned int nr)
 {
-	struct balloon_extent ext;
-	unsigned int n = 0;
+	struct balloon_extent busy[LEND_BUSY];
+	unsigned int n = 0, nr_busy = 0;
 
 	mutex_lock(&balloon_host_lock);
-	while (n < nr && foreign_may_lend(b) && balloon_dequeue_pages(nid, &ext, 1)) {
-		pages[n] = pfn_to_page(ext.pfn);
-		foreign_lend_page(pages[n++]);
+	while (n < nr && nr_busy < LEND_BUSY && foreign_may_lend(b) &&
+	       balloon_dequeue_pages(nid, &busy[nr_busy], 1)) {
+		pages[n] = pfn_to_page(busy[nr_busy].pfn);
+		if (foreign_lend_page(pages[n]))
+			n++;
+		else
+			nr_busy++;
 	}
+	balloon_settle(b, busy, nr_busy, 0);
 	mutex_unlock(&balloon_host_lock);
 	return n;
 }
@@ -89,7 +97,8 @@ static unsigned int foreign_lend_pages(struct balloon *b, int nid, struct page *
  * there are none. Lent pages count as ballooned for the host's target.
  *
  * Context: may sleep and allocate.
- * Return: how many were lent; fewer than @nr where the balloon holds no more.
+ * Return: how many were lent; fewer than @nr where the balloon holds no more, or others
+ * look at what it holds.
  */
 int balloon_lend(struct balloon *b, struct page **pages, unsigned int nr)
 {

@@ -693,7 +693,7 @@ void balloon_count_migrated(const struct balloon_extent *from, const struct ball
 {
 	int nid = pfn_to_nid(to->pfn);
 
-#ifdef CONFIG_BALLOON_COMPACTION
+#ifdef CONFIG_BALLOON_MIGRATION
 	count_vm_events(BALLOON_MIGRATE, 1UL << to->order);
 #endif
 	balloon_stat_add(nid, BALLOON_STAT_MIGRATE, 1L << to->order);

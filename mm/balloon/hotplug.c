@@ -8,6 +8,7 @@
 #include <linux/init.h>
 #include <linux/memory.h>
 #include <linux/mutex.h>
+#include <linux/node.h>
 #include <linux/topology.h>
 #include <linux/workqueue.h>
 
@@ -67,31 +68,35 @@ static int balloon_cpu_online(unsigned int cpu)
 	return 0;
 }
 
-/* Called under mem_hotplug_lock: one at a time. */
+/*
+ * Both under mem_hotplug_lock: one at a time. Only the first memory of a node, and its
+ * last, change the rings; what is planned with those follows, as MEM_ONLINE or MEM_OFFLINE.
+ */
+static int balloon_node_callback(struct notifier_block *nb, unsigned long action, void *arg)
+{
+	const struct node_notify *nn = arg;
+
+	if (action != NODE_ADDED_FIRST_MEMORY && action != NODE_REMOVED_LAST_MEMORY)
+		return NOTIFY_OK;
+	balloon_follow_nodes();
+	/* What was wanted on behalf of a node ends with it. */
+	if (action == NODE_REMOVED_LAST_MEMORY && balloon_nodes[nn->nid])
+		WRITE_ONCE(balloon_nodes[nn->nid]->target, BALLOON_TARGET_AUTO);
+	return NOTIFY_OK;
+}
+
 static int balloon_memory_callback(struct notifier_block *nb, unsigned long action, void *arg)
 {
-	const struct memory_notify *mn = arg;
-	int nid = mn->status_change_nid;
-
 	switch (action) {
 	case MEM_CANCEL_OFFLINE:
 		/* What was split for it is to be whole again. */
 		balloon_kick_current_later();
-		return NOTIFY_OK;
+		break;
 	case MEM_ONLINE:
 	case MEM_OFFLINE:
+		balloon_replan();
 		break;
-	default:
-		return NOTIFY_OK;
 	}
-
-	/* Only the first memory of a node, and its last, change the rings. */
-	if (nid != NUMA_NO_NODE)
-		balloon_follow_nodes();
-	/* What was wanted on behalf of a node ends with it. */
-	if (nid != NUMA_NO_NODE && action == MEM_OFFLINE && balloon_nodes[nid])
-		WRITE_ONCE(balloon_nodes[nid]->target, BALLOON_TARGET_AUTO);
-	balloon_replan();
 	return NOTIFY_OK;
 }
 
@@ -103,6 +108,7 @@ static int __init balloon_nodes_init(void)
 	err = balloon_update_nodes();
 	if (err)
 		return err;
+	hotplug_node_notifier(balloon_node_callback, DEFAULT_CALLBACK_PRI);
 	hotplug_memory_notifier(balloon_memory_callback, DEFAULT_CALLBACK_PRI);
 	/* CPUs that are online have their nodes online. */
 	err = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "mm/balloon:online",

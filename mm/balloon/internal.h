@@ -9,11 +9,11 @@
  *   balloon_host_lock (mutex)	one host conversation at a time. Never taken in the page
  *				allocator, which has a work do so; try-locked in
  *				migration, unless somebody must have the range.
- *   page lock			of a base page that is lent or lost, or made part of a
- *				superframe: there, under balloon_zone->lock, only
- *				try-locked. Who migrates a page for somebody who must
- *				have its range holds that page's while it waits for
- *				balloon_host_lock: it is on no list, nobody else wants it.
+ *   page lock			of a base page that is made part of a superframe: under
+ *				balloon_zone->lock, so only try-locked. Who migrates a
+ *				page for somebody who must have its range holds that
+ *				page's while it waits for balloon_host_lock: it is on no
+ *				list, nobody else wants it.
  *   balloon_zone->lock		queues, blocks and counters of one zone, irq-safe.
  *				Nothing is allocated and no host is called
  *				under it.
@@ -35,8 +35,6 @@
 #include <linux/nodemask.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
-
-struct movable_operations;
 
 #define SUPERFRAME_ORDER	BALLOON_SUPERFRAME_ORDER
 #define SUPERFRAME_PAGES	BALLOON_SUPERFRAME_PAGES
@@ -218,7 +216,6 @@ struct balloon_ask {
  * @nid: its number
  * @zones: its zones' queues
  * @stats: see enum balloon_stat
- * @legacy: base pages in balloons that keep their own lists, see legacy.c
  * @rings: nodes around it; replaced under RCU when memory comes or goes
  * @target: base pages wanted on behalf of this node, or BALLOON_TARGET_AUTO
  * @remote: base pages that lie here on behalf of other nodes' targets, as far as
@@ -232,7 +229,6 @@ struct balloon_node {
 	int nid;
 	struct balloon_zone zones[MAX_NR_ZONES];
 	atomic_long_t stats[NR_BALLOON_STATS];
-	atomic_long_t legacy;
 	struct balloon_rings __rcu *rings;
 	unsigned long target;
 	unsigned long remote;
@@ -322,12 +318,12 @@ unsigned int balloon_block_pages(struct page *page);
 unsigned int balloon_fullest_blocks(struct balloon_zone *bz, unsigned long *index,
 				    unsigned int nr);
 void balloon_block_stuck(struct balloon_zone *bz, unsigned long index);
-void balloon_set_mops(const struct movable_operations *mops);
 void balloon_page_adopt(struct page *page);
 void balloon_page_disown(struct page *page);
 void balloon_page_set_movable(struct page *page);
-void balloon_page_clear_movable(struct page *page);
 void balloon_page_unset_movable(struct page *page);
+bool balloon_page_keep(struct page *page, bool offline);
+void balloon_page_put(struct page *page);
 bool balloon_page_away(struct page *page);
 bool balloon_page_arrives(struct balloon *b, struct page *page);
 void balloon_page_leaves(struct balloon *b, struct page *page);
@@ -369,7 +365,7 @@ static inline bool balloon_put_touches(void)
 static inline bool balloon_may_take(struct zone *zone)
 {
 	return managed_zone(zone) &&
-	       (IS_ENABLED(CONFIG_BALLOON_COMPACTION) || zone_idx(zone) != ZONE_MOVABLE);
+	       (IS_ENABLED(CONFIG_BALLOON_MIGRATION) || zone_idx(zone) != ZONE_MOVABLE);
 }
 
 /* superframe.c: queues of whole superframes */
@@ -703,11 +699,8 @@ enum balloon_refill_mode {
 extern enum balloon_refill_mode balloon_refill_mode;
 bool balloon_refill_switch(struct balloon *b);
 
-/* migrate.c */
-extern const struct movable_operations balloon_numa_mops;
-
 /* gather.c */
-#ifdef CONFIG_BALLOON_COMPACTION
+#ifdef CONFIG_BALLOON_MIGRATION
 void balloon_gather_later(struct balloon *b, struct balloon_zone *bz);
 void balloon_gather(struct balloon *b);
 #else

@@ -12,8 +12,20 @@
 /* Extents at a time: they are on the stack, and so much is done under a lock. */
 #define LOST_BATCH	32U
 
-/* Pages under migration are back, or gone, in no time: 20 ms each. */
+/* Who has a page in hand gives it back, or has it, in no time: 20 ms each. */
 #define LOST_TRIES	500
+
+/*
+ * What is left of a movable page would keep offlining waiting. Others look at it for a
+ * moment only, or else it remains so: they are told that it is not to be had.
+ */
+static void write_off_page(struct page *page)
+{
+	int tries;
+
+	for (tries = 0; !balloon_page_keep(page, true) && tries < LOST_TRIES; tries++)
+		msleep(20);
+}
 
 /* Extents of one order that are on no list any more. */
 static void write_off_extents(struct balloon *b, struct balloon_zone *bz,
@@ -37,14 +49,10 @@ static void write_off_extents(struct balloon *b, struct balloon_zone *bz,
 	/* They keep their references and stay offline: nobody can ever have them. */
 	for (i = 0; i < nr; i++) {
 		page = pfn_to_page(ext[i].pfn);
-		if (order)
-			set_page_private(page, 0);
-		else
+		set_page_private(page, 0);
+		if (!order)
 			balloon_block_cancel(page);
-		/* What is left of a movable page would keep offlining waiting. */
-		lock_page(page);
-		page->mapping = NULL;
-		unlock_page(page);
+		write_off_page(page);
 	}
 	balloon_stat_add(page_to_nid(page), BALLOON_LOST, pages);
 }

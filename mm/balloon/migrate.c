@@ -16,6 +16,7 @@
 
 #include "../internal.h"
 #include "internal.h"
+#include "movable.h"
 #include "superframe.h"
 
 /*
@@ -33,8 +34,8 @@ static bool extent_away(struct page *page)
 }
 
 /*
- * With the page locked, by who is to isolate it. Who has it on its way takes no page's lock
- * but to lend it, which then waits for as long as this does at most.
+ * With the page locked, by who is to isolate it. Who has it on its way does not wait for
+ * that: another page is lent.
  */
 static void await_host(struct page *page)
 {
@@ -115,7 +116,7 @@ static bool isolate_superframe(struct page *head)
 }
 
 /* In page_private() of a base page that is isolated: somebody must have this very page. */
-#define PAGE_WANTED	1UL
+#define PAGE_WANTED	(BALLOON_NUMA_PAGE | BIT(1))
 
 static bool must_have(struct page *page)
 {
@@ -131,7 +132,16 @@ static bool soft_offlined(struct page *page, isolate_mode_t mode)
 	return !(mode & ISOLATE_ASYNC_MIGRATE) && page_ref_count(page) > 2;
 }
 
-static bool balloon_mops_isolate(struct page *page, isolate_mode_t mode)
+/**
+ * balloon_numa_isolate - a page of the balloon is to be migrated
+ * @page: a base page, or a superframe's first, locked and with a reference; that it is
+ *	movable may be all that is left of its having been in the balloon
+ * @mode: for whom
+ *
+ * Context: may sleep if somebody must have the range.
+ * Return: whether it is isolated: in the balloon, and on none of its lists.
+ */
+bool balloon_numa_isolate(struct page *page, isolate_mode_t mode)
 {
 	bool must = is_migrate_isolate_page(page), wanted;
 
@@ -157,25 +167,32 @@ static void putback_superframe(struct page *head)
 	balloon_requeue_superframe(head);
 }
 
-static void balloon_mops_putback(struct page *page)
+/**
+ * balloon_numa_putback - a page stays where it is, after all
+ * @page: the page, from balloon_numa_isolate(), locked
+ *
+ * Context: any.
+ */
+void balloon_numa_putback(struct page *page)
 {
 	if (balloon_is_superframe(page)) {
 		putback_superframe(page);
 		return;
 	}
-	set_page_private(page, 0);
+	set_page_private(page, BALLOON_NUMA_PAGE);
 	/* A full block can't be coalesced while one of its pages is locked. */
 	if (balloon_page_putback(page))
 		balloon_kick_current_later();
 }
 
-/* @src is the guest's again. Locked, as is balloon_host_lock. */
+/*
+ * @src is the guest's again. Locked, as is balloon_host_lock. Who migrates it counts on its
+ * being movable until he is done.
+ */
 static void migrate_free_src(struct balloon *b, struct page *src)
 {
-	set_page_private(src, 0);
-	balloon_page_clear_movable(src);
 	balloon_page_leaves(b, src);
-	put_page(src);		/* the balloon's */
+	balloon_page_put(src);		/* the balloon's */
 }
 
 /* @src leaves the balloon, as the host has one too many. Locked, as is balloon_host_lock. */
@@ -235,8 +252,12 @@ static int migrate_exchange(struct balloon *b, struct page *dst, struct page *sr
 	given = balloon_host_exchange(b, &in, &out, 1, &taken);
 	if (!given) {
 		balloon_unreserve(1);
-		__ClearPageOffline(dst);
 		balloon_block_cancel(dst);
+		/* A hole is movable, and so keeps its type until it is free. */
+		if (balloon_numa_page(dst))
+			set_page_private(dst, 0);
+		else
+			__ClearPageOffline(dst);
 		return -EBUSY;
 	}
 	get_page(dst);		/* the balloon's */
@@ -253,7 +274,7 @@ static int migrate_exchange(struct balloon *b, struct page *dst, struct page *sr
 	balloon_count_migrated(&out, &in);
 	/* Where nobody compacts, it is what was taken instead that is scattered. */
 	balloon_gather_later(b, balloon_page_bz(isolated ? dst : src));
-	return MIGRATEPAGE_SUCCESS;
+	return 0;
 }
 
 /*
@@ -298,7 +319,7 @@ static int migrate_superframe(struct balloon *b, struct page *head)
 	/* It may have been there for a node's target, and comes home when there is room. */
 	if (page_to_nid(head) != page_to_nid(other))
 		balloon_kick_later(b);
-	return MIGRATEPAGE_SUCCESS;
+	return 0;
 }
 
 /*
@@ -316,7 +337,7 @@ static int migrate_page(struct balloon *b, struct page *dst, struct page *src, b
 
 	/* Where somebody must have the range, it need not have another one for it. */
 	if (balloon_has_surplus(b))
-		return must && migrate_give_back(b, src) ? MIGRATEPAGE_SUCCESS : -EBUSY;
+		return must && migrate_give_back(b, src) ? 0 : -EBUSY;
 
 	page = migrate_pick_dst(dst, src, must);
 	if (IS_ERR(page))
@@ -339,7 +360,17 @@ static bool migrate_lock_host(bool must)
 	return must && !balloon_own_task() && !mutex_lock_killable(&balloon_host_lock);
 }
 
-static int balloon_mops_migrate(struct page *dst, struct page *src, enum migrate_mode mode)
+/**
+ * balloon_numa_migrate - another page is to be in the balloon in a page's place
+ * @dst: a free page, locked; of no use for a superframe, which finds one itself
+ * @src: the page, from balloon_numa_isolate(), locked
+ * @mode: whether it may be waited for others
+ *
+ * Context: may sleep.
+ * Return: 0: @src has left the balloon, and the caller has the last reference; -EAGAIN if
+ * it may be tried again now; -EBUSY or -ENOMEM if not.
+ */
+int balloon_numa_migrate(struct page *dst, struct page *src, enum migrate_mode mode)
 {
 	bool must = must_have(src);
 	int err = -EBUSY;
@@ -357,9 +388,3 @@ static int balloon_mops_migrate(struct page *dst, struct page *src, enum migrate
 	mutex_unlock(&balloon_host_lock);
 	return err;
 }
-
-const struct movable_operations balloon_numa_mops = {
-	.isolate_page = balloon_mops_isolate,
-	.migrate_page = balloon_mops_migrate,
-	.putback_page = balloon_mops_putback,
-};

@@ -220,7 +220,12 @@ unsigned long balloon_total_partial(void)
 /* A zone's managed pages change by @pages. */
 static void account_managed(struct balloon_zone *bz, struct page *page, long pages)
 {
-	adjust_managed_page_count(page, pages);
+	/*
+	 * Not adjust_managed_page_count(): in newer kernels that computes the reserves of all
+	 * zones anew. It is done at rest, see balloon_watermarks_update().
+	 */
+	atomic_long_add(pages, &page_zone(page)->managed_pages);
+	totalram_pages_add(pages);
 	if (pages < 0)
 		bz->least_managed = min(bz->least_managed, zone_managed_pages(page_zone(page)));
 }

@@ -30,6 +30,7 @@
 #include <linux/vmstat.h>
 
 #include "../internal.h"
+#include "../page_alloc.h"
 #include "internal.h"
 
 /* Quotas hold for one interval, and the guest is looked at after each. */
@@ -578,6 +579,8 @@ static void watermarks_recompute(void)
 		setup_per_zone_wmarks();
 		khugepaged_min_free_kbytes_update();
 	}
+	/* In newer kernels, what lower zones keep for themselves. */
+	adjust_managed_page_count(ZERO_PAGE(0), 0);
 }
 
 /*

@@ -17,6 +17,9 @@
  *   ALLOC_NO_WATERMARKS, the balloon's own worker, and who describes a
  *   ballooned page
  *	nothing: they are what the balloon needs to work at all
+ *   ALLOC_NOLOCK
+ *	nothing: it comes from anywhere, an NMI or the middle of this file too, where
+ *	no lock may be waited for, nor a work be queued
  *   __GFP_HIGH without __GFP_RECLAIM
  *	nothing: debugobjects' way to say that any lock may be held, a work queue's
  *	or a runqueue's too (newer kernels ask gfpflags_allow_spinning()), and the one
@@ -52,6 +55,7 @@
 #include <linux/workqueue.h>
 
 #include "../internal.h"
+#include "../page_alloc.h"
 #include "internal.h"
 #include "refill.h"
 
@@ -620,6 +624,30 @@ static bool refill_order_served(unsigned int order)
 	return order <= SUPERFRAME_ORDER && order < MAX_PAGE_ORDER;
 }
 
+/*
+ * What an allocation wants of a zone. Returns false where it gets nothing, whatever it
+ * lacks, or where the balloon has nothing.
+ */
+static bool refill_init(struct refill *r, struct zone *zone, unsigned int order, gfp_t gfp_mask,
+			unsigned int alloc_flags, const struct alloc_context *ac)
+{
+	struct balloon_node *bn = READ_ONCE(balloon_nodes[zone_to_nid(zone)]);
+
+	if (!bn || (alloc_flags & (ALLOC_NO_WATERMARKS | ALLOC_NOLOCK)) ||
+	    !refill_order_served(order) ||
+	    (gfp_mask & (__GFP_HIGH | __GFP_RECLAIM)) == __GFP_HIGH)
+		return false;
+	*r = (struct refill){
+		.zone = zone, .bn = bn, .bz = &bn->zones[zone_idx(zone)], .order = order,
+		.alloc_flags = alloc_flags, .highest_zoneidx = ac->highest_zoneidx,
+		.may_sleep = gfpflags_allow_blocking(gfp_mask),
+	};
+	r->may_wait = r->may_sleep && !(current->flags & PF_MEMALLOC);
+	if (!READ_ONCE(r->bz->nr_superframes) && (order || !READ_ONCE(r->bz->nr_partial)))
+		return false;
+	return !balloon_own_task() && !balloon_block_writing();
+}
+
 /**
  * __balloon_refill - take pages back where an allocation would leave a zone
  * @zone: the zone, which the allocation may use and whose watermark failed
@@ -639,26 +667,13 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 		      unsigned int alloc_flags, const struct alloc_context *ac)
 {
 	enum balloon_refill_mode mode = READ_ONCE(balloon_refill_mode);
-	int nid = zone_to_nid(zone);
-	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
-	struct refill r = {
-		.zone = zone, .bn = bn, .order = order,
-		.alloc_flags = alloc_flags, .highest_zoneidx = ac->highest_zoneidx,
-		.may_sleep = gfpflags_allow_blocking(gfp_mask),
-	};
 	unsigned long done, got;
+	struct refill r;
 	u64 began = 0;
 	bool ok;
 
-	if (mode == BALLOON_REFILL_OFF || !bn || (alloc_flags & ALLOC_NO_WATERMARKS) ||
-	    !refill_order_served(order) ||
-	    (gfp_mask & (__GFP_HIGH | __GFP_RECLAIM)) == __GFP_HIGH)
-		return false;
-	r.may_wait = r.may_sleep && !(current->flags & PF_MEMALLOC);
-	r.bz = &bn->zones[zone_idx(zone)];
-	if (!READ_ONCE(r.bz->nr_superframes) && (order || !READ_ONCE(r.bz->nr_partial)))
-		return false;
-	if (balloon_own_task() || balloon_block_writing())
+	if (mode == BALLOON_REFILL_OFF ||
+	    !refill_init(&r, zone, order, gfp_mask, alloc_flags, ac))
 		return false;
 
 	if (trace_balloon_refill_enabled())
@@ -675,12 +690,51 @@ bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 	}
 
 	if (!ok && r.failed)
-		balloon_stat_add(nid, BALLOON_REFILL_FAIL, 1L << order);
+		balloon_stat_add(r.bn->nid, BALLOON_REFILL_FAIL, 1L << order);
 	if ((done || r.failed) && (alloc_flags & ALLOC_KSWAPD))
 		refill_wake_worker(&r, done);
 	if (done || r.failed)
-		trace_balloon_refill(nid, order, gfp_mask, r.mode, done, began);
+		trace_balloon_refill(r.bn->nid, order, gfp_mask, r.mode, done, began);
 	return ok;
+}
+
+/**
+ * __balloon_may_refill - is there anything to refill a zone with?
+ * @zone: the zone, which the allocation may use, of a node whose kswapd works
+ * @order: of the allocation
+ * @gfp_mask: of the allocation
+ * @alloc_flags: of the allocation, ALLOC_*
+ * @ac: of the allocation
+ *
+ * On several nodes, newer kernels leave one whose kswapd is awake for another whose is
+ * not, before they look at a watermark. So nothing would be refilled where memory is
+ * short, and what is allocated would be remote although the host grants local memory.
+ *
+ * Context: as __balloon_refill(). Neither allocates nor asks anybody.
+ * Return: whether __balloon_refill() would try.
+ */
+bool __balloon_may_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
+			  unsigned int alloc_flags, const struct alloc_context *ac)
+{
+	enum balloon_refill_mode mode = READ_ONCE(balloon_refill_mode);
+	struct refill r;
+	struct balloon *b;
+	bool may;
+
+	if (mode == BALLOON_REFILL_OFF ||
+	    !refill_init(&r, zone, order, gfp_mask, alloc_flags, ac) || !refill_zone_has(&r))
+		return false;
+	if (r.may_wait && READ_ONCE(refill_wq) &&
+	    !refill_pausing(READ_ONCE(r.bn->ask.after), ANSWER_PAUSE) && refill_flags(&r, mode))
+		return true;
+	if (!r.may_sleep && balloon_put_touches())
+		return false;
+	rcu_read_lock();
+	b = balloon_current();
+	may = b && b->ops->deflate_nowait && !READ_ONCE(b->stopped) && refill_has_credit(b) &&
+	      !balloon_refused(r.bz);
+	rcu_read_unlock();
+	return may;
 }
 
 /* May this allocation have pages that the host wants to keep? */

@@ -15,6 +15,8 @@ struct zone;
 DECLARE_STATIC_KEY_FALSE(balloon_refill_key);
 bool __balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 		      unsigned int alloc_flags, const struct alloc_context *ac);
+bool __balloon_may_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
+			  unsigned int alloc_flags, const struct alloc_context *ac);
 bool __balloon_refill_oom(gfp_t gfp_mask, unsigned int order,
 			  const struct alloc_context *ac);
 
@@ -27,6 +29,17 @@ static inline bool balloon_refill(struct zone *zone, unsigned int order, gfp_t g
 	       __balloon_refill(zone, order, gfp_mask, alloc_flags, ac);
 }
 
+/*
+ * kswapd works for a zone's node, which is left to it as long as there are others. Returns
+ * whether the zone is to be looked at nevertheless: it could be refilled.
+ */
+static inline bool balloon_may_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
+				      unsigned int alloc_flags, const struct alloc_context *ac)
+{
+	return static_branch_unlikely(&balloon_refill_key) &&
+	       __balloon_may_refill(zone, order, gfp_mask, alloc_flags, ac);
+}
+
 /* Somebody is about to be killed. Returns whether to try again instead. */
 static inline bool balloon_refill_oom(gfp_t gfp_mask, unsigned int order,
 				      const struct alloc_context *ac)
@@ -37,6 +50,12 @@ static inline bool balloon_refill_oom(gfp_t gfp_mask, unsigned int order,
 #else
 static inline bool balloon_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 				  unsigned int alloc_flags, const struct alloc_context *ac)
+{
+	return false;
+}
+
+static inline bool balloon_may_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
+				      unsigned int alloc_flags, const struct alloc_context *ac)
 {
 	return false;
 }

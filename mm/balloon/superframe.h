@@ -9,17 +9,19 @@
 #include <linux/mm.h>
 #include <linux/page-flags.h>
 
+#include "movable.h"
+
 /*
- * In the private field of the first page of each superframe in its queue; one more while
+ * In the private field of the first page of each superframe in its queue; another bit while
  * it is on its way to the host or back.
  */
-#define BALLOON_SUPERFRAME_MARK	0x6e6f6f6cUL
-#define BALLOON_SUPERFRAME_AWAY	(BALLOON_SUPERFRAME_MARK + 1)
+#define BALLOON_SUPERFRAME_MARK	(0x6e6f6f6cUL | BALLOON_NUMA_PAGE)
+#define BALLOON_SUPERFRAME_AWAY	(BALLOON_SUPERFRAME_MARK | BIT(1))
 
 /* In its queue, or on its way. */
 static inline bool balloon_is_superframe(struct page *page)
 {
-	return PageOffline(page) && (page_private(page) & ~1UL) == BALLOON_SUPERFRAME_MARK;
+	return PageOffline(page) && (page_private(page) & ~BIT(1)) == BALLOON_SUPERFRAME_MARK;
 }
 
 /* For compaction: how many pages behind this one are not worth a look. */

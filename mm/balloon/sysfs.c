@@ -8,6 +8,7 @@
 #include <linux/device.h>
 #include <linux/init.h>
 #include <linux/kobject.h>
+#include <linux/mm.h>
 #include <linux/node.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
@@ -38,6 +39,40 @@ int balloon_parse_target(const char *buf, unsigned long present,
 	return 0;
 }
 
+/* With what CPUs have not passed on yet. */
+static unsigned long counted_pages(int nid)
+{
+	pg_data_t *pgdat = NODE_DATA(nid);
+	long pages = atomic_long_read(&pgdat->vm_stat[NR_BALLOON_PAGES]);
+#ifdef CONFIG_SMP
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		pages += per_cpu_ptr(pgdat->per_cpu_nodestats,
+				     cpu)->vm_node_stat_diff[NR_BALLOON_PAGES];
+#endif
+	return max(pages, 0L);
+}
+
+/* Those of them that are the core's. */
+static unsigned long own_pages(int nid)
+{
+	unsigned long foreign, pages = balloon_node_count(nid, NULL, NULL, &foreign);
+
+	return pages - foreign;
+}
+
+/*
+ * Base pages of balloons that keep their own lists (VMware, pseries cmm). The core's come
+ * and go meanwhile, and are none of them.
+ */
+static unsigned long others_pages(int nid)
+{
+	unsigned long before = own_pages(nid), counted = counted_pages(nid);
+
+	return counted - min(counted, max(before, own_pages(nid)));
+}
+
 #ifdef CONFIG_NUMA
 static unsigned long all_present_pages(void)
 {
@@ -52,7 +87,7 @@ static unsigned long all_present_pages(void)
 static ssize_t nr_pages_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%lu\n", balloon_node_count(dev->id, NULL, NULL, NULL) +
-			  atomic_long_read(&balloon_nodes[dev->id]->legacy));
+			  others_pages(dev->id));
 }
 static DEVICE_ATTR_RO(nr_pages);
 
@@ -70,8 +105,7 @@ static ssize_t nr_partial_show(struct device *dev, struct device_attribute *attr
 	unsigned long partial;
 
 	balloon_node_count(dev->id, NULL, &partial, NULL);
-	return sysfs_emit(buf, "%lu\n",
-			  partial + atomic_long_read(&balloon_nodes[dev->id]->legacy));
+	return sysfs_emit(buf, "%lu\n", partial + others_pages(dev->id));
 }
 static DEVICE_ATTR_RO(nr_partial);
 
@@ -106,8 +140,11 @@ static ssize_t target_store(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RW(target);
 
+/* A binary attribute, const or not as groups have them. */
+#define group_bin_attribute	typeof(**((struct attribute_group *)NULL)->bin_attrs)
+
 /* Not a text attribute: with 1024 nodes, the lists can be longer than a page. */
-static ssize_t rings_read(struct file *file, struct kobject *kobj, struct bin_attribute *attr,
+static ssize_t rings_read(struct file *file, struct kobject *kobj, group_bin_attribute *attr,
 			  char *buf, loff_t off, size_t count)
 {
 	size_t size = nr_node_ids * BALLOON_RINGS_TEXT + 1;
@@ -164,7 +201,7 @@ static struct attribute *node_attrs[] = {
 	NULL
 };
 
-static struct bin_attribute *node_bin_attrs[] = {
+static group_bin_attribute *node_bin_attrs[] = {
 	&bin_attr_rings,
 	NULL
 };
@@ -323,7 +360,7 @@ static ssize_t nr_pages_all_show(struct kobject *kobj, struct kobj_attribute *at
 	int nid;
 
 	for_each_balloon_node(bn, nid)
-		pages += atomic_long_read(&bn->legacy);
+		pages += others_pages(nid);
 	return sysfs_emit(buf, "%lu\n", pages);
 }
 

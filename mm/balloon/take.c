@@ -21,6 +21,7 @@
 #include <linux/vmstat.h>
 
 #include "../internal.h"
+#include "../page_alloc.h"
 #include "../page_reporting.h"
 #include "internal.h"
 #include "superframe.h"
@@ -183,8 +184,8 @@ void balloon_set_offline(const struct balloon_extent *ext, unsigned int nr)
 		struct page *head = pfn_to_page(ext[i].pfn);
 
 		if (ext[i].order) {
-			set_page_private(head, BALLOON_SUPERFRAME_AWAY);
 			balloon_page_set_movable(head);
+			set_page_private(head, BALLOON_SUPERFRAME_AWAY);
 			/* First: offline without a reference is left to offlining. */
 			set_page_refcounted(head);
 			set_page_owner(head, SUPERFRAME_ORDER, OWNER_GFP);
@@ -279,17 +280,40 @@ bool balloon_take_superframe_at(struct zone *zone, unsigned long pfn, struct bal
 	return taken;
 }
 
-/* The host hands back other contents than the allocator left in it. */
-static void init_superframe(struct page *head)
+/* The host hands back other contents than the allocator left in them. */
+static void init_pages(struct page *page, unsigned long nr)
 {
 	unsigned long i;
 
-	debug_pagealloc_map_pages(head, SUPERFRAME_PAGES);
+	debug_pagealloc_map_pages(page, nr);
 	if (want_init_on_free())
-		for (i = 0; i < SUPERFRAME_PAGES; i++)
-			clear_highpage_kasan_tagged(head + i);
-	kernel_poison_pages(head, SUPERFRAME_PAGES);
-	debug_pagealloc_unmap_pages(head, SUPERFRAME_PAGES);
+		for (i = 0; i < nr; i++)
+			clear_highpage_kasan_tagged(page + i);
+	kernel_poison_pages(page, nr);
+	debug_pagealloc_unmap_pages(page, nr);
+}
+
+/* Pages of a superframe go back to the free lists, but for those that others look at. */
+static void put_pages(struct page *page, unsigned long nr)
+{
+	struct zone *zone = page_zone(page);
+	unsigned long flags;
+
+	if (balloon_put_touches())
+		init_pages(page, nr);
+	spin_lock_irqsave(&zone->lock, flags);
+	put_free_range(page, nr);
+	/* The host has what is not touched; the rest is news to it. */
+	if (balloon_put_touches())
+		page_reporting_notify_free(SUPERFRAME_ORDER);
+	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
+/* The allocator then does all that has to be done. */
+static void put_adopted(struct page *page)
+{
+	balloon_page_adopt(page);
+	balloon_page_put(page);
 }
 
 /*
@@ -300,12 +324,10 @@ static void put_superframe_pages(struct page *head)
 {
 	unsigned long i;
 
-	reset_page_owner(head, SUPERFRAME_ORDER);
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
 		if (i)
 			set_page_refcounted(head + i);
-		balloon_page_adopt(head + i);
-		put_page(head + i);
+		put_adopted(head + i);
 	}
 }
 
@@ -319,41 +341,29 @@ static void put_superframe_pages(struct page *head)
  */
 void balloon_put_superframe(struct page *head)
 {
-	struct zone *zone = page_zone(head);
-	bool poisoned = false;
-	unsigned long i, flags;
+	bool poisoned = PageHWPoison(head);
+	unsigned long i;
 
-	set_page_private(head, 0);
-	for (i = 0; i < SUPERFRAME_PAGES; i++) {
+	/* Nobody can have a reference to the others. */
+	for (i = 1; i < SUPERFRAME_PAGES; i++) {
 		__ClearPageOffline(head + i);
 		poisoned |= PageHWPoison(head + i);
 	}
+	reset_page_owner(head, SUPERFRAME_ORDER);
 	if (poisoned) {
 		put_superframe_pages(head);
-		return;
+	} else if (page_ref_freeze(head, 1)) {
+		balloon_page_unset_movable(head);
+		__ClearPageOffline(head);
+		put_pages(head, SUPERFRAME_PAGES);
+	} else {
+		/*
+		 * A scanner may have a reference for a moment, and who migrates it has one.
+		 * Their put then frees the head.
+		 */
+		put_pages(head + 1, SUPERFRAME_PAGES - 1);
+		put_adopted(head);
 	}
-
-	/*
-	 * A scanner may have a reference for a moment, and who migrates it has one. Their
-	 * put then frees the head, and this the rest.
-	 */
-	if (!page_ref_freeze(head, 1)) {
-		debug_pagealloc_map_pages(head, SUPERFRAME_PAGES);
-		__free_pages(head, SUPERFRAME_ORDER);
-		return;
-	}
-
-	balloon_page_unset_movable(head);
-	reset_page_owner(head, SUPERFRAME_ORDER);
-	if (balloon_put_touches())
-		init_superframe(head);
-
-	spin_lock_irqsave(&zone->lock, flags);
-	put_free_range(head, SUPERFRAME_PAGES);
-	/* The host has what is not touched; the rest is news to it. */
-	if (balloon_put_touches())
-		page_reporting_notify_free(SUPERFRAME_ORDER);
-	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
 /**
@@ -361,15 +371,12 @@ void balloon_put_superframe(struct page *head)
  * @page: the page, from balloon_take_pages(), balloon_take_holes() or
  *	balloon_take_rest()
  *
- * Where its memory has failed meanwhile the allocator keeps it out.
- *
  * Context: any.
  */
 void balloon_put_page(struct page *page)
 {
 	balloon_block_cancel(page);
-	__ClearPageOffline(page);
-	put_page(page);
+	balloon_page_put(page);
 }
 
 /*
@@ -481,7 +488,7 @@ static unsigned int keep_places(struct balloon_extent *ext, unsigned int nr)
 		struct page *page = pfn_to_page(ext[i].pfn);
 
 		if (balloon_block_reserve(page, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN))
-			put_page(page);
+			balloon_page_put(page);
 		else
 			ext[kept++] = ext[i];
 	}
@@ -609,9 +616,8 @@ static unsigned int take_holes_for(struct page *src, bool fuller, struct balloon
  * @fuller: only of a block that holds more than @src's
  *
  * Context: process context; does not reclaim.
- * Return: the page, to be passed to balloon_page_arrives() or
- * balloon_block_cancel() with a reference that is the caller's; NULL if there
- * is none in some of the fullest blocks.
+ * Return: the page, to be passed to balloon_page_arrives() with another reference, or to
+ * balloon_put_page(); NULL if there is none in some of the fullest blocks.
  */
 struct page *balloon_take_hole(struct page *src, bool fuller)
 {
@@ -623,7 +629,7 @@ struct page *balloon_take_hole(struct page *src, bool fuller)
 		return NULL;
 	page = pfn_to_page(ext.pfn);
 	if (balloon_block_reserve(page, GFP_NOWAIT | __GFP_NOWARN)) {
-		put_page(page);
+		balloon_page_put(page);
 		return NULL;
 	}
 	/* A reader of /proc/kcore that faults may be what is migrated for. */

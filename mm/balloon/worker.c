@@ -467,9 +467,6 @@ int balloon_register(struct balloon *b)
 	err = balloon_plan_alloc(&b->pass->plan, nr_node_ids);
 	if (err)
 		goto free;
-#ifdef CONFIG_BALLOON_COMPACTION
-	balloon_set_mops(&balloon_numa_mops);
-#endif
 	err = balloon_host_attach(b, balloon_worker);
 	if (!err)
 		return 0;

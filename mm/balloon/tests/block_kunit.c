@@ -11,12 +11,13 @@
 #include <linux/prandom.h>
 
 #include "../../internal.h"
+#include "../../page_alloc.h"
 #include "../superframe.h"
 #include "pages.h"
 
 static bool movable(struct page *page)
 {
-	return !IS_ENABLED(CONFIG_BALLOON_COMPACTION) || __PageMovable(page);
+	return !IS_ENABLED(CONFIG_BALLOON_MIGRATION) || page_has_movable_ops(page);
 }
 
 /* The block of @head has @nr pages on its map and @away others, and is where it belongs. */
@@ -308,7 +309,7 @@ static void block_fills(struct kunit *test)
 	expect_pages(test, 1, 0, 0);
 	/* The first one stands for all of them. */
 	for (i = 0; i < SUPERFRAME_PAGES; i++)
-		bad += IS_ENABLED(CONFIG_BALLOON_COMPACTION) && __PageMovable(head + i) != !i;
+		bad += IS_ENABLED(CONFIG_BALLOON_MIGRATION) && page_has_movable_ops(head + i) != !i;
 	KUNIT_EXPECT_EQ(test, bad, 0);
 
 	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 2), 1);
@@ -560,7 +561,7 @@ static void block_lent(struct kunit *test)
 	expect_block(test, head, SUPERFRAME_PAGES - 10, 10);
 	for (i = 0; i < 10; i++) {
 		bad += PageOffline(pages[i]);
-		bad += !!pages[i]->mapping;
+		bad += page_has_movable_ops(pages[i]);
 		bad += page_ref_count(pages[i]) != 1;
 	}
 	KUNIT_EXPECT_EQ(test, bad, 0);
@@ -577,6 +578,26 @@ static void block_lent(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
 	balloon_free_superframe(&t->b, head);
+}
+
+/* What others look at is not lent, as they may find it movable. */
+static void block_lent_busy(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head = fill_block(test, 3), *pages[3];
+
+	get_page(head);
+	KUNIT_ASSERT_EQ(test, lend_pages(t, pages, 3), 2);
+	KUNIT_EXPECT_TRUE(test, pages[0] != head && pages[1] != head);
+	KUNIT_EXPECT_TRUE(test, PageOffline(head));
+	expect_pages(test, 0, 1, 2);
+	expect_block(test, head, 1, 2);
+	put_page(head);
+	KUNIT_ASSERT_EQ(test, lend_pages(t, pages + 2, 1), 1);
+	expect_pages(test, 0, 0, 3);
+	balloon_reclaim_lent(&t->b, pages, 3);
+	expect_pages(test, 0, 3, 0);
+	free_pages_of(test, 3);
 }
 
 /* Blocks whose pages are all on their way do not hide others. */
@@ -712,7 +733,7 @@ static void block_lost(struct kunit *test)
 			bad += page_ref_count(super + i) != !i;
 			bad += i < 20 && !PageOffline(head + i);
 			bad += i < 20 && page_ref_count(head + i) != 1;
-			bad += i < 20 && head[i].mapping;
+			bad += i < 20 && page_has_movable_ops(head + i);
 		}
 		KUNIT_EXPECT_EQ(test, bad, 0);
 
@@ -814,6 +835,7 @@ static struct kunit_case block_cases[] = {
 	KUNIT_CASE(block_busy),
 	KUNIT_CASE(block_keep_managed),
 	KUNIT_CASE(block_lent),
+	KUNIT_CASE(block_lent_busy),
 	KUNIT_CASE(block_emptiest),
 	KUNIT_CASE(block_pieces),
 	KUNIT_CASE(block_events),

@@ -13,6 +13,8 @@
 #include <linux/pagemap.h>
 
 #include "../../internal.h"
+#include "../../page_alloc.h"
+#include "../movable.h"
 #include "pages.h"
 
 /* Isolate the ballooned @page as compaction does, and migrate it to @nid. */
@@ -25,7 +27,7 @@ static int compact_to(struct kunit *test, struct page *page, int nid)
 	LIST_HEAD(list);
 	int err;
 
-	KUNIT_ASSERT_TRUE(test, isolate_movable_page(page, 0));
+	KUNIT_ASSERT_TRUE(test, isolate_movable_ops_page(page, 0));
 	list_add(&page->lru, &list);
 	err = migrate_pages(&list, alloc_migration_target, NULL, (unsigned long)&mtc,
 			    MIGRATE_SYNC, MR_SYSCALL, NULL);
@@ -40,7 +42,7 @@ static void vacate(struct kunit *test, struct page *page)
 	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), pageblock_nr_pages);
 
 	KUNIT_ASSERT_EQ(test, 0, start_isolate_page_range(pfn, pfn + pageblock_nr_pages,
-							  MIGRATE_MOVABLE, 0, GFP_KERNEL));
+							  PB_ISOLATE_MODE_OTHER));
 }
 
 /* or has had it. */
@@ -48,7 +50,7 @@ static void vacated(struct page *page)
 {
 	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), pageblock_nr_pages);
 
-	undo_isolate_page_range(pfn, pfn + pageblock_nr_pages, MIGRATE_MOVABLE);
+	undo_isolate_page_range(pfn, pfn + pageblock_nr_pages);
 }
 
 static int migrate_to(struct kunit *test, struct page *page, int nid)
@@ -227,13 +229,13 @@ static void migrate_fills(struct kunit *test)
 	lock_page(src);
 	lock_page(dst);
 	KUNIT_EXPECT_TRUE(test, balloon_page_isolate(src, false));
-	err = balloon_numa_mops.migrate_page(dst, src, MIGRATE_SYNC);
+	err = balloon_numa_migrate(dst, src, MIGRATE_SYNC);
 	unlock_page(dst);
 	unlock_page(src);
 	put_page(src);
 	KUNIT_EXPECT_FALSE(test, PageOffline(dst));
 	put_page(dst);
-	KUNIT_EXPECT_EQ(test, err, MIGRATEPAGE_SUCCESS);
+	KUNIT_EXPECT_EQ(test, err, 0);
 	expect_pages(test, 0, SUPERFRAME_PAGES, 0);
 	balloon_coalesce_full(&t->b);
 	expect_pages(test, 1, 0, 0);
@@ -241,6 +243,33 @@ static void migrate_fills(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, balloon_dequeue_superframes(t->nid, t->ext, 1), 1);
 	KUNIT_EXPECT_EQ(test, t->ext[0].pfn, page_to_pfn(head));
 	balloon_free_superframe(&t->b, head);
+}
+
+/*
+ * Who looks at a page as it leaves finds it movable until it is free, and gets nothing, at
+ * once: not by waiting for others of its block that are on their way.
+ */
+static void isolate_left(struct kunit *test)
+{
+	struct test_balloon *t = test->priv;
+	struct page *head = fill_block(test, 3);
+	unsigned long began = jiffies;
+
+	KUNIT_ASSERT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, 3), 3);
+	get_page(head);
+	balloon_free_page(&t->b, head);
+	KUNIT_EXPECT_TRUE(test, PageOffline(head));
+	KUNIT_EXPECT_TRUE(test, page_has_movable_ops(head));
+	KUNIT_EXPECT_FALSE(test, balloon_numa_page(head));
+	vacate(test, head);
+	KUNIT_EXPECT_FALSE(test, isolate_movable_ops_page(head, 0));
+	vacated(head);
+	KUNIT_EXPECT_TRUE(test, time_before(jiffies, began + HZ));
+	put_page(head);
+	KUNIT_EXPECT_FALSE(test, PageOffline(head));
+	KUNIT_EXPECT_FALSE(test, page_has_movable_ops(head));
+	balloon_free_page(&t->b, head + 1);
+	balloon_free_page(&t->b, head + 2);
 }
 
 /* Compaction fills the fuller block, and leaves the fullest alone. */
@@ -253,14 +282,14 @@ static void compact_fuller(struct kunit *test)
 
 	/* Its holes, where the buddy allocator has them. */
 	drain_all_pages(page_zone(full));
-	KUNIT_ASSERT_FALSE(test, isolate_movable_page(full, 0));
+	KUNIT_ASSERT_FALSE(test, isolate_movable_ops_page(full, 0));
 	for (i = 0; i < 5; i++)
 		KUNIT_EXPECT_EQ(test, compact_to(test, empty + i, t->nid), 0);
 	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_STAT_MIGRATE), migrated + 5);
 	KUNIT_EXPECT_NULL(test, find_block(empty, NULL));
 	KUNIT_ASSERT_NOT_NULL(test, find_block(full, NULL));
 	KUNIT_EXPECT_EQ(test, find_block(full, NULL)->nr, 45);
-	KUNIT_EXPECT_FALSE(test, isolate_movable_page(full, 0));
+	KUNIT_EXPECT_FALSE(test, isolate_movable_ops_page(full, 0));
 	free_pages_of(test, 45);
 }
 
@@ -276,26 +305,30 @@ static void migrate_wanted(struct kunit *test)
 	};
 	LIST_HEAD(list);
 
-	KUNIT_ASSERT_FALSE(test, isolate_movable_page(head, ISOLATE_UNEVICTABLE));
+	KUNIT_ASSERT_FALSE(test, isolate_movable_ops_page(head, ISOLATE_UNEVICTABLE));
 	/* Looked at by two who compact for an allocation. */
 	get_page(head);
-	KUNIT_ASSERT_FALSE(test, isolate_movable_page(head, ISOLATE_ASYNC_MIGRATE |
-							    ISOLATE_UNEVICTABLE));
-	KUNIT_ASSERT_TRUE(test, isolate_movable_page(head, ISOLATE_UNEVICTABLE));
+	KUNIT_ASSERT_FALSE(test, isolate_movable_ops_page(head, ISOLATE_ASYNC_MIGRATE |
+								ISOLATE_UNEVICTABLE));
+	KUNIT_ASSERT_TRUE(test, isolate_movable_ops_page(head, ISOLATE_UNEVICTABLE));
 	put_page(head);
 	list_add(&head->lru, &list);
 	putback_movable_pages(&list);
-	KUNIT_EXPECT_EQ(test, page_private(head), 0);
+	KUNIT_EXPECT_EQ(test, page_private(head), BALLOON_NUMA_PAGE);
 	KUNIT_EXPECT_EQ(test, find_block(head, NULL)->nr, 10);
 
 	get_page(head);
-	KUNIT_ASSERT_TRUE(test, isolate_movable_page(head, ISOLATE_UNEVICTABLE));
+	KUNIT_ASSERT_TRUE(test, isolate_movable_ops_page(head, ISOLATE_UNEVICTABLE));
 	put_page(head);
 	list_add(&head->lru, &list);
 	KUNIT_EXPECT_EQ(test, migrate_pages(&list, alloc_migration_target, NULL,
 					    (unsigned long)&mtc, MIGRATE_SYNC,
 					    MR_MEMORY_FAILURE, NULL), 0);
 	KUNIT_EXPECT_EQ(test, node_stat(t->nid, BALLOON_STAT_MIGRATE), migrated + 1);
+	/* The last reference is his, until he has said that it is poisoned. */
+	KUNIT_EXPECT_EQ(test, page_ref_count(head), 1);
+	KUNIT_EXPECT_FALSE(test, balloon_numa_page(head));
+	put_page(head);
 	KUNIT_EXPECT_FALSE(test, PageOffline(head));
 	expect_pages(test, 0, 10, 0);
 	free_pages_of(test, 10);
@@ -331,6 +364,7 @@ static void gather_backs_off(struct kunit *test)
 
 static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(isolate_putback),
+	KUNIT_CASE(isolate_left),
 	KUNIT_CASE(migrate_within),
 	KUNIT_CASE(migrate_across),
 	KUNIT_CASE(migrate_refused),

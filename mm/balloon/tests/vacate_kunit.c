@@ -12,6 +12,7 @@
 #include <linux/workqueue.h>
 
 #include "../../internal.h"
+#include "../../page_alloc.h"
 #include "../superframe.h"
 #include "pages.h"
 
@@ -25,7 +26,7 @@ static unsigned long find_range(struct kunit *test)
 	gfp_t gfp = GFP_KERNEL | __GFP_THISNODE | __GFP_NOWARN;
 	struct page *page;
 
-	if (!IS_ENABLED(CONFIG_BALLOON_COMPACTION))
+	if (!IS_ENABLED(CONFIG_BALLOON_MIGRATION))
 		kunit_skip(test, "no page of the balloon can be migrated");
 	page = alloc_contig_pages(RANGE_PAGES, gfp, t->nid, NULL);
 	if (!page)
@@ -62,7 +63,7 @@ static void fill_range(struct kunit *test, unsigned long start)
 
 static bool range_is_had(unsigned long start)
 {
-	return !alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE, GFP_KERNEL);
+	return !alloc_contig_range(start, start + RANGE_PAGES, ACR_FLAGS_NONE, GFP_KERNEL);
 }
 
 /* As CMA does, not at once taken aback where somebody holds a page for a moment. */
@@ -71,7 +72,7 @@ static int alloc_range(unsigned long start)
 	int rc, tries;
 
 	for (tries = 0; tries < 5; tries++) {
-		rc = alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE, GFP_KERNEL);
+		rc = alloc_contig_range(start, start + RANGE_PAGES, ACR_FLAGS_NONE, GFP_KERNEL);
 		if (rc != -EBUSY)
 			break;
 		msleep(20);
@@ -212,7 +213,7 @@ static void vacate_away(struct kunit *test)
 
 	INIT_DELAYED_WORK_ONSTACK(&away.work, arrive);
 	schedule_delayed_work(&away.work, HZ / 5);
-	KUNIT_EXPECT_EQ(test, 0, alloc_contig_range(start, start + RANGE_PAGES, MIGRATE_MOVABLE,
+	KUNIT_EXPECT_EQ(test, 0, alloc_contig_range(start, start + RANGE_PAGES, ACR_FLAGS_NONE,
 						    GFP_KERNEL));
 	/* It had come, or there would have been nothing to trade. */
 	KUNIT_EXPECT_FALSE(test, flush_delayed_work(&away.work));

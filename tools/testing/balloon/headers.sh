@@ -32,13 +32,16 @@ else
 	mv "$dir/isolate.h.new" "$dir/isolate.h"
 	rm -f "$dir/made"
 fi
+for name in internal page_alloc page_reporting; do
+	[ -e "$dir/mm/$name.h" ] || rm -f "$dir/made"
+done
 # The stamp: nothing is built anew because a file of the core was saved.
 [ ! -e "$dir/made" ] || exit 0
 : > "$dir/trace/define_trace.h"
 : > "$dir/trace/events/mmflags.h"
 ln -sfn "$linux/include/linux/sort.h" "$dir/linux/sort.h"
 ln -sfn "$linux/include/linux/list.h" "$dir/kernel-list.h"
-for name in internal page_reporting; do
+for name in internal page_alloc page_reporting; do
 	echo '#include "stub.h"' > "$dir/mm/$name.h"
 done
 touch "$dir/made"

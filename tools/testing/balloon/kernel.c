@@ -94,6 +94,8 @@ void might_sleep_at(const char *what, const char *file, int line)
 
 void spin_lock_at(spinlock_t *lock, const char *file, int line)
 {
+	if (context.nolock)
+		fail("%s:%d takes %s for who may take none", file, line, lock->name);
 	if (lock->owner)
 		fail("deadlock: %s:%d takes %s, which %s has", file, line, lock->name,
 		     lock->owner == current ? "it" : "another");

@@ -11,6 +11,8 @@ struct context {
 	/* One that may not sleep: an interrupt, or an allocation under a lock. */
 	bool atomic;
 	bool alone;
+	/* One that may wait for no lock. */
+	bool nolock;
 	bool check_irq;
 	int nested;
 	/* the xa_lock that is held, and the mutexes */

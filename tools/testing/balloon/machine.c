@@ -18,7 +18,7 @@ bool init_on_free, page_poisoning;
 bool pcp_lists;
 bool guest_took, spare_exempt, spare_reclaimed;
 struct frame *frame;
-struct notifier_block *memory_notifier;
+struct notifier_block *memory_notifier, *node_notifier;
 
 static unsigned char *block_type;
 static unsigned short distances[MACHINE_NODES][MACHINE_NODES];
@@ -154,6 +154,52 @@ bool zone_watermark_ok(struct zone *z, unsigned int order, unsigned long mark,
 	return false;
 }
 
+/* Allocation tags: none, one that is counted, or one that says that nothing is. */
+enum { TAG_NONE, TAG_COUNTED, TAG_EMPTY };
+static typeof(*((struct alloc_tag *)NULL)->counters) tag_counters;
+static struct alloc_tag the_tag = { .counters = &tag_counters };
+
+static void pgalloc_tag_add(struct page *page, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (page[i].tags == TAG_COUNTED)
+			fail("pfn %lu is tagged twice", page_to_pfn(page) + i);
+		page[i].tags = TAG_COUNTED;
+		tag_counters.bytes += PAGE_SIZE;
+		tag_counters.calls++;
+	}
+}
+
+static void pgalloc_tag_sub(struct page *page, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (page[i].tags == TAG_NONE)
+			fail("pfn %lu was not tagged", page_to_pfn(page) + i);
+		if (page[i].tags == TAG_COUNTED) {
+			tag_counters.bytes -= PAGE_SIZE;
+			tag_counters.calls--;
+		}
+		page[i].tags = TAG_NONE;
+	}
+}
+
+/* As the oldest kernel has it, it must not be asked of one where nothing is counted. */
+struct alloc_tag *pgalloc_tag_get(struct page *page)
+{
+	if (page->tags != TAG_COUNTED)
+		fail("pgalloc_tag_get(%lu) of %d", page_to_pfn(page), page->tags);
+	return &the_tag;
+}
+
+void clear_page_tag_ref(struct page *page)
+{
+	page->tags = TAG_EMPTY;
+}
+
 /* Free lists */
 
 static void add_free(struct page *page, struct zone *zone, unsigned int order, int mt, bool tail)
@@ -192,7 +238,7 @@ static void free_one(struct page *page, struct zone *zone, unsigned int order, b
 
 		if (page_count(p) || p->page_type != PGTY_none ||
 		    p->flags & PAGE_FLAGS_CHECK_AT_PREP || p->mapping || p->owned || p->mapped ||
-		    p->tags || !p->online || page_zone(p) != zone)
+		    p->tags == TAG_COUNTED || p->private || !p->online || page_zone(p) != zone)
 			fail("pfn %lu is freed: count %d type %x flags %lx mapping %p owned %d mapped %d tags %d online %d",
 			     pfn + i, page_count(p), p->page_type, p->flags, (void *)p->mapping,
 			     p->owned, p->mapped, p->tags, p->online);
@@ -321,27 +367,35 @@ void drain_all_pages(struct zone *zone)
 	}
 }
 
-/* What free_pages_prepare() does. Returns false if the page is kept out. */
+/*
+ * What free_pages_prepare() does: who has been movable is not so any more. Returns false if
+ * the page is kept out, as it is.
+ */
 static bool free_prepare(struct page *page, unsigned int order)
 {
 	unsigned long i, pfn = page_to_pfn(page);
 
-	if ((unsigned long)page->mapping & 3)
-		page->mapping = NULL;
-	for (i = 0; i < 1UL << order; i++) {
-		page[i].flags &= ~BIT(PG_waiters);
-		if (order && PageHWPoison(page + i))
-			fail("a poisoned page is freed as part of an order %u", order);
-	}
 	if (page->owned)
 		reset_page_owner(page, order);
-	if (page->tags)
-		pgalloc_tag_sub(page, 1UL << order);
+	pgalloc_tag_sub(page, 1UL << order);
+	if (PageOffline(page))
+		page->page_type = PGTY_none;
 	if (!order && PageHWPoison(page)) {
 		/* Its mapping in the direct map stays. */
 		frame[pfn].use = FRAME_POISONED;
 		return false;
 	}
+	if (PageLocked(page))
+		fail("pfn %lu is freed, and locked", pfn);
+	for (i = 0; i < 1UL << order; i++) {
+		if (i && (page[i].page_type != PGTY_none || page[i].private))
+			fail("pfn %lu is freed as part of an order %u: type %x private %lx", pfn + i,
+			     order, page[i].page_type, page[i].private);
+		page[i].flags &= ~PAGE_FLAGS_CHECK_AT_PREP;
+		if (order && PageHWPoison(page + i))
+			fail("a poisoned page is freed as part of an order %u", order);
+	}
+	page->private = 0;
 	for (i = 0; i < 1UL << order; i++)
 		if (!page[i].mapped)
 			fail("pfn %lu is freed without being mapped", pfn + i);
@@ -357,7 +411,7 @@ static void free_prepared(struct page *page, unsigned int order)
 	spin_lock_irqsave(&zone->lock, flags);
 	if (!order && pcp_lists && migratetype_is_mergeable(get_pageblock_migratetype(page))) {
 		if (page_count(page) || page->page_type || page->owned || page->mapped ||
-		    page->tags || page->mapping || frame[page_to_pfn(page)].host ||
+		    page->tags == TAG_COUNTED || page->mapping || frame[page_to_pfn(page)].host ||
 		    frame[page_to_pfn(page)].use != FRAME_FREE ||
 		    page->flags & PAGE_FLAGS_CHECK_AT_PREP)
 			fail("pfn %lu is freed: count %d type %x host %d mapping %p use %d",
@@ -404,7 +458,7 @@ void put_page(struct page *page)
 
 /* Others' references and page locks, for a moment. */
 static struct page *transient[16];
-static bool transient_is_lock[16];
+static bool transient_is_lock[16], transient_movable[16];
 static unsigned int nr_transient;
 
 void transient_lock(struct page *page)
@@ -415,6 +469,7 @@ void transient_lock(struct page *page)
 			return;
 		}
 		transient_is_lock[nr_transient] = true;
+		transient_movable[nr_transient] = page_has_movable_ops(page);
 		transient[nr_transient++] = page;
 	}
 }
@@ -423,6 +478,7 @@ void transient_get(struct page *page)
 {
 	if (nr_transient < ARRAY_SIZE(transient) && get_page_unless_zero(page)) {
 		transient_is_lock[nr_transient] = false;
+		transient_movable[nr_transient] = page_has_movable_ops(page);
 		transient[nr_transient++] = page;
 	}
 }
@@ -432,8 +488,12 @@ static void transient_end_at(unsigned int i)
 	struct page *page = transient[i];
 	bool lock = transient_is_lock[i];
 
+	if (transient_movable[i] && !page_has_movable_ops(page))
+		fail("pfn %lu was movable, and is not any more: who has a reference counts on it",
+		     page_to_pfn(page));
 	transient[i] = transient[--nr_transient];
 	transient_is_lock[i] = transient_is_lock[nr_transient];
+	transient_movable[i] = transient_movable[nr_transient];
 	if (lock)
 		unlock_page(page);
 	put_page(page);
@@ -540,26 +600,20 @@ void set_page_type(struct page *page, unsigned int from, unsigned int to)
 	page->page_type = to;
 }
 
-static const struct movable_operations *mops_set;
-
-void __SetPageMovable(struct page *page, const struct movable_operations *ops)
+/* Who isolates it looks twice: whose it is, and then where it is. */
+void set_page_private(struct page *page, unsigned long private)
 {
-	if (!PageLocked(page))
-		fail("__SetPageMovable(%lu): not locked", page_to_pfn(page));
-	mops_set = ops;
-	page->mapping = (void *)((unsigned long)ops | PAGE_MAPPING_MOVABLE);
+	if (page_has_movable_ops(page) && page_count(page) && !page->private && private)
+		fail("pfn %lu had left, and is the balloon's again", page_to_pfn(page));
+	page->private = private;
 }
 
-void __ClearPageMovable(struct page *page)
+void __ClearPageOffline(struct page *page)
 {
-	if (!__PageMovable(page))
-		fail("__ClearPageMovable(%lu)", page_to_pfn(page));
-	page->mapping = (void *)PAGE_MAPPING_MOVABLE;
-}
-
-const struct movable_operations *movable_ops_of(struct page *page)
-{
-	return (void *)((unsigned long)page->mapping & ~3UL);
+	if (page_has_movable_ops(page) && page_count(page))
+		fail("pfn %lu is movable, has %d references, and its type is cleared",
+		     page_to_pfn(page), page_count(page));
+	set_page_type(page, PGTY_offline, PGTY_none);
 }
 
 /* Debugging aids */
@@ -607,24 +661,6 @@ void debug_pagealloc_unmap_pages(struct page *page, int n)
 			fail("pfn %lu is not mapped", page_to_pfn(page) + i);
 		page[i].mapped = false;
 	}
-}
-
-void pgalloc_tag_add(struct page *page, struct task_struct *task, unsigned int nr)
-{
-	unsigned int i;
-
-	for (i = 0; i < nr; i++)
-		if (page[i].tags++)
-			fail("pfn %lu is tagged twice", page_to_pfn(page) + i);
-}
-
-void pgalloc_tag_sub(struct page *page, unsigned int nr)
-{
-	unsigned int i;
-
-	for (i = 0; i < nr; i++)
-		if (--page[i].tags)
-			fail("pfn %lu was not tagged", page_to_pfn(page) + i);
 }
 
 static bool offline_locked;
@@ -727,7 +763,7 @@ struct page *guest_alloc(struct zone *zone, unsigned int order, unsigned int fla
 	set_page_refcounted(page);
 	set_page_owner(page, order, 0);
 	debug_pagealloc_map_pages(page, 1 << order);
-	pgalloc_tag_add(page, current, 1U << order);
+	pgalloc_tag_add(page, 1U << order);
 	frame[pfn].order = order;
 	frame[pfn].head = true;
 	for (i = 0; i < 1UL << order; i++) {
@@ -964,14 +1000,21 @@ void machine_free(void)
 	free(frame);
 	free(block_type);
 	nr_transient = 0;
+	memset(&tag_counters, 0, sizeof(tag_counters));
 }
 
 /* The allocator's own books. */
 void machine_check(void)
 {
+	unsigned long pfn, counted = 0;
 	struct zone *zone;
 	unsigned int o, t;
 
+	for (pfn = 0; pfn < max_pfn_value; pfn++)
+		counted += mem_map[pfn].tags == TAG_COUNTED;
+	if (counted != tag_counters.calls || counted * PAGE_SIZE != tag_counters.bytes)
+		fail("%lu pages are counted as allocations, and %lu counted", counted,
+		     (unsigned long)tag_counters.calls);
 	for (zone = first_zone(); zone; zone = next_zone(zone)) {
 		unsigned long free = 0, cma = 0, high = 0, nr;
 		struct page *page;

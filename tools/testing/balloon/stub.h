@@ -28,7 +28,7 @@
 #define CONFIG_COMPACTION		1
 #define CONFIG_BALLOON_CORE		1
 #define CONFIG_BALLOON_NUMA		1
-#define CONFIG_BALLOON_COMPACTION	1
+#define CONFIG_BALLOON_MIGRATION	1
 #define CONFIG_MEMORY_HOTPLUG		1
 #define CONFIG_MEMORY_ISOLATION		1
 #define CONFIG_CMA			1
@@ -874,6 +874,7 @@ extern unsigned long vm_events[NR_VM_EVENT_ITEMS];
 #define count_vm_events(i, n)	(vm_events[i] += (n))
 #define count_vm_event(i)	count_vm_events(i, 1)
 void adjust_managed_page_count(struct page *page, long count);
+#define totalram_pages_add(n)	(totalram += (n))
 long si_mem_available(void);
 
 #define PG_locked		0
@@ -881,7 +882,10 @@ long si_mem_available(void);
 #define PG_hwpoison		2
 #define PG_waiters		3
 #define PG_lru			4
-#define PAGE_FLAGS_CHECK_AT_PREP	(BIT(PG_locked) | BIT(PG_waiters) | BIT(PG_lru))
+#define PG_movable_ops		5
+#define PG_movable_ops_isolated	6
+#define PAGE_FLAGS_CHECK_AT_PREP	(BIT(PG_locked) | BIT(PG_waiters) | BIT(PG_lru) | \
+					 BIT(PG_movable_ops) | BIT(PG_movable_ops_isolated))
 #define PGTY_none		0u
 #define PGTY_buddy		0xf0u
 #define PGTY_offline		0xf1u
@@ -901,18 +905,18 @@ long si_mem_available(void);
 #define PageLRU(p)		test_bit(PG_lru, &(p)->flags)
 void set_page_type(struct page *page, unsigned int from, unsigned int to);
 #define __SetPageOffline(p)	set_page_type(p, PGTY_none, PGTY_offline)
-#define __ClearPageOffline(p)	set_page_type(p, PGTY_offline, PGTY_none)
+void __ClearPageOffline(struct page *page);
 #define buddy_order(p)		((unsigned int)(p)->private)
 #define buddy_order_unsafe(p)	buddy_order(p)
 #define page_private(p)		((p)->private)
-#define set_page_private(p, v)	((p)->private = (v))
-#define PAGE_MAPPING_MOVABLE	0x2UL
-struct movable_operations;
-#define __PageMovable(p)	(((unsigned long)(p)->mapping & 3) == PAGE_MAPPING_MOVABLE)
-#define PageMovable(p)		(__PageMovable(p) && movable_ops_of(p))
-const struct movable_operations *movable_ops_of(struct page *page);
-void __SetPageMovable(struct page *page, const struct movable_operations *ops);
-void __ClearPageMovable(struct page *page);
+void set_page_private(struct page *page, unsigned long private);
+/* It and the type stay until the page is free. */
+#define PageMovableOps(p)	test_bit(PG_movable_ops, &(p)->flags)
+#define SetPageMovableOps(p)	__set_bit(PG_movable_ops, &(p)->flags)
+#define page_has_movable_ops(p)	(PageMovableOps(p) && PageOffline(p))
+#define PageMovableOpsIsolated(p)	test_bit(PG_movable_ops_isolated, &(p)->flags)
+#define SetPageMovableOpsIsolated(p)	__set_bit(PG_movable_ops_isolated, &(p)->flags)
+#define ClearPageMovableOpsIsolated(p)	__clear_bit(PG_movable_ops_isolated, &(p)->flags)
 #define page_count(p)		atomic_read(&(p)->_refcount)
 #define page_ref_count(p)	page_count(p)
 #define set_page_count(p, n)	atomic_set(&(p)->_refcount, n)
@@ -950,8 +954,11 @@ void set_page_owner(struct page *page, unsigned int order, gfp_t gfp);
 void reset_page_owner(struct page *page, unsigned int order);
 void debug_pagealloc_map_pages(struct page *page, int n);
 void debug_pagealloc_unmap_pages(struct page *page, int n);
-void pgalloc_tag_add(struct page *page, struct task_struct *task, unsigned int nr);
-void pgalloc_tag_sub(struct page *page, unsigned int nr);
+struct alloc_tag { struct { u64 bytes, calls; } *counters; };
+struct alloc_tag *pgalloc_tag_get(struct page *page);
+void clear_page_tag_ref(struct page *page);
+#define this_cpu_sub(v, n)	((v) -= (n))
+#define this_cpu_dec(v)		((v)--)
 #define kasan_poison_pages(p, o, i)	((void)(p))
 #define kasan_unpoison_pages(p, o, i)	((void)(p))
 #define kernel_poison_pages(p, n)	((void)(p))
@@ -969,21 +976,14 @@ void page_offline_lock(bool begin);
 /* Migration */
 enum migrate_mode { MIGRATE_ASYNC, MIGRATE_SYNC_LIGHT, MIGRATE_SYNC };
 enum migrate_reason { MR_COMPACTION, MR_CONTIG_RANGE, MR_MEMORY_HOTPLUG };
-#define MIGRATEPAGE_SUCCESS	0
-struct movable_operations {
-	bool (*isolate_page)(struct page *page, isolate_mode_t mode);
-	int (*migrate_page)(struct page *dst, struct page *src, enum migrate_mode mode);
-	void (*putback_page)(struct page *page);
-};
-/* __SetPageMovable() of mm/balloon_compaction.c's header */
-#define balloon_mapping_gfp_mask()	GFP_HIGHUSER_MOVABLE
 
 /* Memory that comes and goes */
 struct memory_notify {
 	unsigned long start_pfn;
 	unsigned long nr_pages;
-	int status_change_nid_normal;
-	int status_change_nid;
+};
+struct node_notify {
+	int nid;
 };
 struct notifier_block {
 	int (*notifier_call)(struct notifier_block *nb, unsigned long action, void *arg);
@@ -996,6 +996,12 @@ struct notifier_block {
 #define MEM_GOING_ONLINE	BIT(3)
 #define MEM_CANCEL_ONLINE	BIT(4)
 #define MEM_CANCEL_OFFLINE	BIT(5)
+#define NODE_ADDING_FIRST_MEMORY	BIT(0)
+#define NODE_ADDED_FIRST_MEMORY		BIT(1)
+#define NODE_CANCEL_ADDING_FIRST_MEMORY	BIT(2)
+#define NODE_REMOVING_LAST_MEMORY	BIT(3)
+#define NODE_REMOVED_LAST_MEMORY	BIT(4)
+#define NODE_CANCEL_REMOVING_LAST_MEMORY	BIT(5)
 #define NOTIFY_OK		1
 #define NOTIFY_DONE		0
 #define NOTIFY_BAD		0x8002
@@ -1005,9 +1011,12 @@ extern struct notifier_block *memory_notifier;
 #define hotplug_memory_notifier(fn, pri)					\
 	({ static struct notifier_block nb_ = { .notifier_call = fn };		\
 	   memory_notifier = &nb_; 0; })
-#define register_memory_notifier(nb)	(memory_notifier = (nb), 0)
+extern struct notifier_block *node_notifier;
+#define hotplug_node_notifier(fn, pri)						\
+	({ static struct notifier_block nb_ = { .notifier_call = fn };		\
+	   node_notifier = &nb_; 0; })
 
-/* The allocator's insides (mm/internal.h) */
+/* The allocator's insides (mm/internal.h, mm/page_alloc.h) */
 #define ALLOC_WMARK_MASK	0x03u
 #define ALLOC_NO_WATERMARKS	0x04u
 #define ALLOC_OOM		0x08u
@@ -1016,6 +1025,7 @@ extern struct notifier_block *memory_notifier;
 #define ALLOC_CPUSET		0x40u
 #define ALLOC_CMA		0x80u
 #define ALLOC_HIGHATOMIC	0x200u
+#define ALLOC_NOLOCK		0x400u
 #define ALLOC_KSWAPD		0x800u
 #define ALLOC_RESERVES		(ALLOC_NON_BLOCK | ALLOC_MIN_RESERVE | ALLOC_HIGHATOMIC | ALLOC_OOM)
 #define ALLOC_WMARK_MIN		WMARK_MIN

@@ -8,6 +8,7 @@
  * their own: allocations, migrations, new targets.
  */
 #include "world.h"
+#include "../../../mm/balloon/movable.h"
 #include "../../../mm/balloon/refill.h"
 #include "../../../mm/balloon/superframe.h"
 
@@ -414,7 +415,7 @@ static bool evacuate_block(struct zone *zone, unsigned long pfn)
 		if (page_zone(&mem_map[i]) != zone || !mem_map[i].online ||
 		    frame[i].use == FRAME_LENT || frame[i].use == FRAME_ISOLATED || frame[i].lost ||
 		    frame[i].use == FRAME_POISONED || frame[i].use == FRAME_UNPOPULATED ||
-		    (PageOffline(&mem_map[i]) && !__PageMovable(&mem_map[i])) ||
+		    (PageOffline(&mem_map[i]) && !page_has_movable_ops(&mem_map[i])) ||
 		    (frame[i].use == FRAME_GUEST && one_in(64)))
 			return false;
 	}
@@ -535,6 +536,11 @@ static struct page *allocate(int nid, unsigned int order, gfp_t gfp, unsigned in
 	int pass;
 
 	for (pass = 0; pass < 3 && !page; pass++) {
+		bool passed_over = !pass && one_in(4);
+
+		/* One try, if no lock may be waited for. */
+		if (pass && flags & ALLOC_NOLOCK)
+			break;
 		flags &= ~ALLOC_WMARK_MASK;
 		flags |= pass ? ALLOC_WMARK_MIN : ALLOC_WMARK_LOW;
 		if (pass == 2 && !oom)
@@ -552,6 +558,9 @@ static struct page *allocate(int nid, unsigned int order, gfp_t gfp, unsigned in
 		ref = ac.preferred_zoneref;
 		for_next_zone_zonelist_nodemask(zone, ref, ac.highest_zoneidx, ac.nodemask) {
 			if (gfp & __GFP_THISNODE && zone_to_nid(zone) != nid)
+				continue;
+			/* kswapd of that node is awake, and there are others. */
+			if (passed_over && !balloon_may_refill(zone, order, gfp, flags, &ac))
 				continue;
 			if (!(flags & ALLOC_NO_WATERMARKS) &&
 			    !zone_watermark_ok(zone, order,
@@ -608,7 +617,12 @@ static void guest_allocates(bool nested)
 		flags |= ALLOC_CMA;
 	if (one_in(24))
 		flags |= ALLOC_NO_WATERMARKS;
+	if (one_in(24)) {
+		flags |= ALLOC_NOLOCK;
+		irq = true;
+	}
 	saved = context_enter(irq ? &irq_task : task, &was);
+	context.nolock = flags & ALLOC_NOLOCK;
 	task->flags = one_in(8) ? PF_MEMALLOC : 0;
 	context.atomic = irq;
 	if (irq)
@@ -625,6 +639,7 @@ static void guest_allocates(bool nested)
 			frame[page_to_pfn(page)].use = FRAME_CACHE;
 	}
 	context.irq_off = false;
+	context.nolock = false;
 	context_leave(&saved, was);
 }
 
@@ -655,6 +670,20 @@ static void op_free(void)
 
 static LIST_HEAD(isolated_list);
 
+/* As mm/balloon.c does it, whose operations all movable PageOffline pages have. */
+static bool balloon_isolate(struct page *page, isolate_mode_t mode)
+{
+	return balloon_numa_page(page) && balloon_numa_isolate(page, mode);
+}
+
+static void check_isolated(struct page *page)
+{
+	if (!page_has_movable_ops(page) || !PageMovableOpsIsolated(page) ||
+	    !balloon_numa_page(page))
+		fail("pfn %lu is isolated: type %x flags %lx private %lx", page_to_pfn(page),
+		     page->page_type, page->flags, page->private);
+}
+
 static bool isolate_page_at(unsigned long pfn)
 {
 	struct page *page = &mem_map[pfn];
@@ -662,8 +691,12 @@ static bool isolate_page_at(unsigned long pfn)
 
 	if (world.nr_isolated >= ARRAY_SIZE(world.isolated) / 2 || !get_page_unless_zero(page))
 		return false;
-	if (!PageOffline(page) || !__PageMovable(page) || frame[pfn].use != FRAME_FREE ||
-	    !trylock_page(page)) {
+	if (!page_has_movable_ops(page) || !trylock_page(page)) {
+		put_page(page);
+		return false;
+	}
+	if (PageMovableOpsIsolated(page)) {
+		unlock_page(page);
 		put_page(page);
 		return false;
 	}
@@ -671,8 +704,9 @@ static bool isolate_page_at(unsigned long pfn)
 	wanted = one_in(6);
 	if (wanted)
 		get_page(page);
-	ok = PageMovable(page) &&
-	     balloon_numa_mops.isolate_page(page, one_in(2) ? ISOLATE_ASYNC_MIGRATE : 0);
+	ok = balloon_isolate(page, one_in(2) ? ISOLATE_ASYNC_MIGRATE : 0);
+	if (!page_has_movable_ops(page))
+		fail("pfn %lu is not movable any more, and who isolates it counts on it", pfn);
 	if (wanted)
 		put_page(page);
 	if (!ok) {
@@ -683,6 +717,7 @@ static bool isolate_page_at(unsigned long pfn)
 	if (frame[pfn].use != FRAME_FREE || !frame[pfn].host)
 		fail("pfn %lu is isolated", pfn);
 	frame[pfn].use = FRAME_ISOLATED;
+	SetPageMovableOpsIsolated(page);
 	unlock_page(page);
 	world.isolated[world.nr_isolated++] = pfn;
 	/* As who migrates it does: it is on no list of ours. */
@@ -699,7 +734,9 @@ static void putback_pfn(unsigned long pfn)
 	saved = context_enter(&compaction_task, &was);
 	lock_page(page);
 	frame[pfn].use = FRAME_FREE;
-	balloon_numa_mops.putback_page(page);
+	check_isolated(page);
+	balloon_numa_putback(page);
+	ClearPageMovableOpsIsolated(page);
 	unlock_page(page);
 	put_page(page);
 	context_leave(&saved, was);
@@ -762,10 +799,15 @@ static int migrate_at(unsigned int i, bool here)
 		fail("a new page is locked");
 	/* The exchange may end with either in the balloon. */
 	world.migrating = pfn;
-	rc = balloon_numa_mops.migrate_page(dst, src, MIGRATE_SYNC);
+	check_isolated(src);
+	rc = balloon_numa_migrate(dst, src, MIGRATE_SYNC);
 	world.migrating = 0;
 	if (rc > 0)
 		fail("migrate_page() says %d", rc);
+	if (!page_has_movable_ops(src))
+		fail("pfn %lu is not movable after its migration: %d", pfn, rc);
+	if (!rc)
+		ClearPageMovableOpsIsolated(src);
 	unlock_page(dst);
 	unlock_page(src);
 	put_page(dst);
@@ -789,7 +831,7 @@ static void op_isolate(void)
 	unsigned long pfn = rnd(max_pfn_value), i, n = 1 + rnd(6);
 
 	for (i = 0; i < max_pfn_value && n; i++, pfn = pfn + 1 < max_pfn_value ? pfn + 1 : 0)
-		if (PageOffline(&mem_map[pfn]) && __PageMovable(&mem_map[pfn])) {
+		if (page_has_movable_ops(&mem_map[pfn])) {
 			isolate_page_at(pfn);
 			n--;
 		}
@@ -829,7 +871,7 @@ static void op_look(void)
 		if (!PageOffline(page) || frame[pfn].use != FRAME_FREE || frame[pfn].lost)
 			continue;
 		n--;
-		if (one_in(2) && __PageMovable(page))
+		if (one_in(2) && page_has_movable_ops(page))
 			transient_lock(page);
 		else
 			transient_get(page);
@@ -1021,7 +1063,9 @@ static void op_lend(void)
 	for (i = 0; i < n; i++) {
 		unsigned long pfn = page_to_pfn(pages[i]);
 
-		if (frame[pfn].use != FRAME_FREE || !frame[pfn].host || PageOffline(pages[i]))
+		if (frame[pfn].use != FRAME_FREE || !frame[pfn].host || PageOffline(pages[i]) ||
+		    PageMovableOps(pages[i]) || page_private(pages[i]) ||
+		    page_count(pages[i]) != 1)
 			fail("pfn %lu is lent", pfn);
 		frame[pfn].use = FRAME_LENT;
 		world.lent[world.nr_lent++] = pages[i];
@@ -1061,11 +1105,20 @@ static void op_reclaim_lent(void)
 
 /* Memory that comes and goes */
 
-static void notify(unsigned long action, unsigned long pfn, unsigned long nr, int nid)
+static void notify(unsigned long action, unsigned long pfn, unsigned long nr)
 {
-	struct memory_notify mn = { .start_pfn = pfn, .nr_pages = nr, .status_change_nid = nid };
+	struct memory_notify mn = { .start_pfn = pfn, .nr_pages = nr };
 
 	world.notified = memory_notifier->notifier_call(memory_notifier, action, &mn);
+}
+
+/* Of a node's first memory, or its last; before the memory's own. */
+static void notify_node(unsigned long action, int nid)
+{
+	struct node_notify nn = { .nid = nid };
+
+	if (node_notifier->notifier_call(node_notifier, action, &nn) != NOTIFY_OK)
+		fail("the node notifier refuses %lx", action);
 }
 
 static void zone_resize(unsigned long pfn, long nr, bool managed)
@@ -1132,7 +1185,7 @@ static void empty_range(unsigned long pfn, unsigned long nr, bool friendly)
 	for (i = pfn; i < pfn + nr; i++) {
 		unsigned int at;
 
-		if (!PageOffline(&mem_map[i]) || !__PageMovable(&mem_map[i]) || !isolate_page_at(i))
+		if (!page_has_movable_ops(&mem_map[i]) || !isolate_page_at(i))
 			continue;
 		/* Others may have put it back meanwhile. */
 		for (at = 0; at < world.nr_isolated; at++)
@@ -1164,13 +1217,18 @@ static void op_offline(void)
 	if (page_zone(&mem_map[pfn]) == &node_data[0]->node_zones[ZONE_NORMAL])
 		return;
 	range_set_type(pfn, nr, MIGRATE_ISOLATE);
-	notify(MEM_GOING_OFFLINE, pfn, nr, NUMA_NO_NODE);
+	last = page_pgdat(&mem_map[pfn])->node_present_pages == nr;
+	if (last)
+		notify_node(NODE_REMOVING_LAST_MEMORY, mem_map[pfn].nid);
+	notify(MEM_GOING_OFFLINE, pfn, nr);
 	for (tries = 0; tries < 3 && !range_is_free(pfn, nr) && world.notified == NOTIFY_OK;
 	     tries++)
 		empty_range(pfn, nr, friendly);
 	if (world.notified != NOTIFY_OK || !range_is_free(pfn, nr)) {
 		range_set_type(pfn, nr, MIGRATE_MOVABLE);
-		notify(MEM_CANCEL_OFFLINE, pfn, nr, NUMA_NO_NODE);
+		notify(MEM_CANCEL_OFFLINE, pfn, nr);
+		if (last)
+			notify_node(NODE_CANCEL_REMOVING_LAST_MEMORY, mem_map[pfn].nid);
 		return;
 	}
 	guest_took = true;
@@ -1184,8 +1242,9 @@ static void op_offline(void)
 	range_set_type(pfn, nr, MIGRATE_MOVABLE);
 	zone_resize(pfn, -(long)nr, true);
 	machine_watermarks();
-	last = !page_pgdat(&mem_map[pfn])->node_present_pages;
-	notify(MEM_OFFLINE, pfn, nr, last ? mem_map[pfn].nid : NUMA_NO_NODE);
+	if (last)
+		notify_node(NODE_REMOVED_LAST_MEMORY, mem_map[pfn].nid);
+	notify(MEM_OFFLINE, pfn, nr);
 	for (i = 0; i < ARRAY_SIZE(world.offline); i++)
 		if (!world.offline[i].nr) {
 			world.offline[i].pfn = pfn;
@@ -1205,6 +1264,8 @@ static void op_online(void)
 		return;
 	world.offline[at].nr = 0;
 	first = !page_pgdat(&mem_map[pfn])->node_present_pages;
+	if (first)
+		notify_node(NODE_ADDING_FIRST_MEMORY, mem_map[pfn].nid);
 	for (i = pfn; i < pfn + nr; i++) {
 		mem_map[i].online = true;
 		frame[i].use = FRAME_FREE;
@@ -1237,7 +1298,9 @@ static void op_online(void)
 	} else {
 		free_frames(pfn, nr);
 	}
-	notify(MEM_ONLINE, pfn, nr, first ? mem_map[pfn].nid : NUMA_NO_NODE);
+	if (first)
+		notify_node(NODE_ADDED_FIRST_MEMORY, mem_map[pfn].nid);
+	notify(MEM_ONLINE, pfn, nr);
 }
 
 /* A contiguous allocation: all or nothing, and then it gives it back. */
@@ -1596,8 +1659,8 @@ static void check_zone(struct balloon_zone *bz, struct zone *zone)
 				fail("pfn %lu is in two places", pfn + i);
 			where[pfn + i] = 1;
 			if (!PageOffline(head + i) || page_zone(head + i) != zone ||
-			    head[i].mapped || head[i].tags || (i && page_count(head + i)) ||
-			    (i ? !!head[i].mapping : !PageMovable(head)))
+			    head[i].mapped || head[i].tags == 1 || (i && page_count(head + i)) ||
+			    (i && head[i].private) || PageMovableOps(head + i) != !i)
 				fail("superframe %lu, page %lu: type %x count %d mapped %d tags %d",
 				     pfn, i, head[i].page_type, page_count(head + i),
 				     head[i].mapped, head[i].tags);
@@ -1637,12 +1700,13 @@ static void check_zone(struct balloon_zone *bz, struct zone *zone)
 				where[pfn] = 2;
 				if (!PageOffline(page) || page_zone(page) != zone ||
 				    page_count(page) != 1 + (int)transient_refs(page) ||
-				    !PageMovable(page) ||
+				    !page_has_movable_ops(page) ||
+				    page_private(page) != BALLOON_NUMA_PAGE ||
 				    (PageLocked(page) && !page_is_transient(page)) ||
-				    !page->owned || !page->mapped || page->tags != 1)
+				    !page->owned || !page->mapped || page->tags != 2)
 					fail("ballooned page %lu: type %x count %d movable %d owned %d mapped %d tags %d",
 					     pfn, page->page_type, page_count(page),
-					     PageMovable(page), page->owned, page->mapped,
+					     page_has_movable_ops(page), page->owned, page->mapped,
 					     page->tags);
 			}
 		}
