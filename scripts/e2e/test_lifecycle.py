@@ -103,7 +103,7 @@ class Middle(GuestTest):
             self.settle(guest, 0)
 
     def test_unplugged_and_plugged(self):
-        guest = self.start_guest(balloon=None, extra=['-device', 'pcie-root-port,id=port,chassis=1'])
+        guest = self.start_guest(balloon=None, extra=['-device', 'pcie-root-port,id=plug,chassis=1'])
         pattern = Pattern(guest, 128, '--interleave')
 
         def there():
@@ -114,7 +114,7 @@ class Middle(GuestTest):
             return any(event['event'] == 'DEVICE_DELETED' for event in guest.qmp.events)
 
         for _ in range(self.rounds(2)):
-            guest.qmp('device_add', driver='virtio-balloon-pci', id='balloon', bus='port')
+            guest.qmp('device_add', driver='virtio-balloon-pci', id='balloon', bus='plug')
             self.wait('the device', there)
             self.begin(guest)
             guest.qmp.events.clear()
@@ -141,7 +141,9 @@ class Middle(GuestTest):
                       'kexec /tmp/kernel /tmp/initrd $(cat /proc/cmdline)'
             began = time.monotonic()
             guest.agent.send(b'kexec 60 ' + base64.b64encode(command.encode()) + b'\n')
-            guest.agent.read_until(rb'\x00agent ready\n', time.monotonic() + 600)
+            said, match = guest.agent.read_until(rb'\x00agent ready\n|\x00kexec (\d+)\n',
+                                                 time.monotonic() + 600)
+            self.assertIsNone(match[1], said)
             print(f'# another kernel in {time.monotonic() - began:.0f} s', flush=True)
             self.wait('the target', lambda: guest.actual() == target)
             self.assert_holds(guest, target)
@@ -188,7 +190,6 @@ class Middle(GuestTest):
             self.wait('the target', lambda: here.actual() == target)
             self.assert_holds(here, target)
             pattern.verify()
-            print(f'# {sum(map(here.host_bytes, range(2))) // MIB} MiB are populated there', flush=True)
         self.settle(here, 0)
         pattern.stop()
 
