@@ -511,8 +511,8 @@ static long free_share(int i)
 }
 
 /*
- * How far apart the nodes are that gave. One that gave nothing may have less
- * than they, but not more.
+ * How far apart the nodes are that gave. One that gave nothing, or a few pages that
+ * were not a superframe, may have less than they, but not more.
  */
 static long spread(void)
 {
@@ -522,7 +522,7 @@ static long spread(void)
 	for (i = 0; i < nr_nodes; i++) {
 		share = free_share(i);
 		most = share > most ? share : most;
-		if (node_number(nodes[i], "nr_pages"))
+		if (node_number(nodes[i], "nr_superframes"))
 			least = share < least ? share : least;
 	}
 	return most - least;
