@@ -92,8 +92,7 @@ cc=${cross}gcc
 
 # Debian's sparse does not know all that the newest kernel's headers use.
 checker=()
-[ "$KERNEL" = 6.12 ] ||
-	checker=("CHECK=sparse -D__typeof_unqual__=__typeof__ '-D__builtin_strlen(x)=(sizeof(x)-1)'")
+[ "$KERNEL" = 6.12 ] || checker=("CHECK=$TOP/scripts/sparse-next.sh")
 
 kmake() {
 	env -u KERNEL make -C "$src" "O=../${obj##*/}" ARCH=$arch CROSS_COMPILE=$cross CC="$cc" "${checker[@]}" -j"$(nproc)" "$@"

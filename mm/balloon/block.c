@@ -287,22 +287,20 @@ struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index)
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
 		if (PageHWPoison(head + i) || !trylock_page(head + i))
 			goto undo;
-		if (!page_ref_freeze(head + i, 1)) {
+		/*
+		 * The first page stays movable: it stands for all, whoever looks at it. It
+		 * keeps its reference all the while: where all are offline without one, they
+		 * are left to offlining.
+		 */
+		if (i && !page_ref_freeze(head + i, 1)) {
 			unlock_page(head + i);
 			goto undo;
 		}
 	}
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
 		unlock_page(head + i);
-		/*
-		 * The first page stays movable: it stands for all. While others can still
-		 * be migrated: where all are offline without a reference, they are left to
-		 * offlining.
-		 */
 		if (i)
 			balloon_page_unset_movable(head + i);
-		else
-			page_ref_unfreeze(head, 1);
 	}
 
 	block_remove(block);
@@ -314,7 +312,8 @@ struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index)
 
 undo:
 	while (i--) {
-		page_ref_unfreeze(head + i, 1);
+		if (i)
+			page_ref_unfreeze(head + i, 1);
 		unlock_page(head + i);
 	}
 next:
@@ -413,8 +412,9 @@ void balloon_page_put(struct page *page)
  *
  * What post_alloc_hook() does, but for the contents: they are the host's, and
  * touching them would populate the memory that is to be given away. Nor is it counted as
- * anybody's allocation (CONFIG_MEM_ALLOC_PROFILING). It is movable from now on, and until
- * it is free: who must have it waits while it is on its way to the host or back.
+ * anybody's allocation (CONFIG_MEM_ALLOC_PROFILING). It is movable from when it is
+ * PageOffline, too, until it is free: who must have it waits while it is on its way to the
+ * host or back.
  *
  * Context: any.
  */
@@ -426,11 +426,15 @@ void balloon_page_adopt(struct page *page)
 	balloon_page_set_movable(page);
 }
 
-/*
- * A page that was allocated to migrate to is counted as that, and is nobody's allocation
- * any more.
+/**
+ * balloon_page_adopt_allocated - as balloon_page_adopt(), of a page to migrate to
+ * @page: a page that was allocated
+ *
+ * It is counted as that, and is nobody's allocation any more.
+ *
+ * Context: process context.
  */
-static void page_uncount(struct page *page)
+void balloon_page_adopt_allocated(struct page *page)
 {
 	struct alloc_tag *tag = pgalloc_tag_get(page);
 
@@ -439,6 +443,7 @@ static void page_uncount(struct page *page)
 		this_cpu_dec(tag->counters->calls);
 	}
 	clear_page_tag_ref(page);
+	balloon_page_set_movable(page);
 }
 
 /**
@@ -485,10 +490,6 @@ bool balloon_page_arrives(struct balloon *b, struct page *page)
 	unsigned long flags;
 	unsigned int nr;
 
-	if (!balloon_numa_page(page)) {
-		page_uncount(page);
-		balloon_page_set_movable(page);
-	}
 	spin_lock_irqsave(&bz->lock, flags);
 	nr = block_set(bz, page);
 	bz->nr_partial++;

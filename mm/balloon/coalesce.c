@@ -115,9 +115,10 @@ bool balloon_break_superframe(struct page *head, gfp_t gfp)
 
 	reset_page_owner(head, SUPERFRAME_ORDER);
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
+		balloon_page_adopt(head + i);
+		/* Movable first: offline and referenced, it would have offlining fail. */
 		if (i)
 			set_page_refcounted(head + i);
-		balloon_page_adopt(head + i);
 	}
 	balloon_block_fill(head);
 	balloon_stat_add(nid, BALLOON_SPLIT, 1);

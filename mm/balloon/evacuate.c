@@ -130,7 +130,7 @@ static int cost_of(unsigned long pfn, int most, bool mend, unsigned int *balloon
 	if (in_free_block(pfn))
 		return 0;
 	for (i = 0; i < SUPERFRAME_PAGES; i += step) {
-		struct page *page = pfn_to_page(pfn + i);
+		struct page *page = pfn_to_page(pfn + i), *head;
 
 		step = 1;
 		if (PageBuddy(page)) {
@@ -146,9 +146,12 @@ static int cost_of(unsigned long pfn, int most, bool mend, unsigned int *balloon
 			++*ballooned;
 			continue;
 		}
-		/* Slab, page tables: in use, though newer kernels have no reference to some. */
-		if (page_has_type(compound_head(page)) &&
-		    !page_has_movable_ops(compound_head(page)))
+		/*
+		 * Slab, page tables: in use, though newer kernels have no reference to some.
+		 * What a slab is linked by may look like a movable page's mapping.
+		 */
+		head = compound_head(page);
+		if (PageSlab(head) || (page_has_type(head) && !page_has_movable_ops(head)))
 			return -1;
 		/* On its way to the free lists. */
 		if (!PageCompound(page) && !page_count(page))

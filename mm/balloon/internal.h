@@ -104,6 +104,8 @@ struct balloon_block {
  * @mending: they are mending's, not inflation's
  * @least_managed: the fewest managed pages since watermarks were last computed for
  *	the worker; see balloon_watermarks_update()
+ * @reserved_at: @accounted when the reserves of lower zones were last computed for the
+ *	worker; its own
  * @owed: whole blocks that the balloon took from the guest since it last made
  *	some whole for it; see balloon_mend()
  * @coalesced: superframes at the end of @superframes that were made of pieces, or as
@@ -133,6 +135,7 @@ struct balloon_zone {
 	unsigned int evacuate_level;
 	bool mending;
 	unsigned long least_managed;
+	unsigned long reserved_at;
 	unsigned long owed;
 	unsigned long coalesced;
 	unsigned long refused_until;
@@ -272,6 +275,7 @@ unsigned long balloon_reserve_credit(unsigned long goal, unsigned long want,
 				     unsigned long unit);
 void balloon_reserve(unsigned long pages);
 void balloon_unreserve(unsigned long pages);
+void balloon_add_managed(struct page *page, long pages);
 void balloon_account(struct balloon *b, struct balloon_zone *bz,
 		     struct page *page, long pages);
 void balloon_account_lost(struct balloon *b, struct balloon_zone *bz,
@@ -325,6 +329,7 @@ void balloon_page_unset_movable(struct page *page);
 bool balloon_page_keep(struct page *page, bool offline);
 void balloon_page_put(struct page *page);
 bool balloon_page_away(struct page *page);
+void balloon_page_adopt_allocated(struct page *page);
 bool balloon_page_arrives(struct balloon *b, struct page *page);
 void balloon_page_leaves(struct balloon *b, struct page *page);
 void balloon_free_page(struct balloon *b, struct page *page);

@@ -17,19 +17,21 @@
 
 /*
  * What is left of a movable page would keep offlining waiting. Others look at it for a
- * moment only, or else it remains so: they are told that it is not to be had.
+ * moment only, or else it remains so: they are told that it is not to be had. All pages
+ * share *@tries, or else a device with many of them would not go for hours.
  */
-static void write_off_page(struct page *page)
+static void write_off_page(struct page *page, unsigned int *tries)
 {
-	int tries;
-
-	for (tries = 0; !balloon_page_keep(page, true) && tries < LOST_TRIES; tries++)
+	while (!balloon_page_keep(page, true) && *tries) {
+		--*tries;
 		msleep(20);
+	}
 }
 
 /* Extents of one order that are on no list any more. */
 static void write_off_extents(struct balloon *b, struct balloon_zone *bz,
-			      const struct balloon_extent *ext, unsigned int nr)
+			      const struct balloon_extent *ext, unsigned int nr,
+			      unsigned int *tries)
 {
 	unsigned int i, order = ext->order;
 	unsigned long pages = (unsigned long)nr << order;
@@ -52,25 +54,26 @@ static void write_off_extents(struct balloon *b, struct balloon_zone *bz,
 		set_page_private(page, 0);
 		if (!order)
 			balloon_block_cancel(page);
-		write_off_page(page);
+		write_off_page(page, tries);
 	}
 	balloon_stat_add(page_to_nid(page), BALLOON_LOST, pages);
 }
 
 /* All of one zone that is on its lists now. Returns base pages. */
-static unsigned long write_off_zone(struct balloon *b, struct balloon_zone *bz)
+static unsigned long write_off_zone(struct balloon *b, struct balloon_zone *bz,
+				    unsigned int *tries)
 {
 	struct balloon_extent ext[LOST_BATCH];
 	unsigned long pages = 0;
 	unsigned int nr;
 
 	while ((nr = balloon_dequeue_zone_superframes(bz, ext, LOST_BATCH))) {
-		write_off_extents(b, bz, ext, nr);
+		write_off_extents(b, bz, ext, nr, tries);
 		pages += nr * SUPERFRAME_PAGES;
 		cond_resched();
 	}
 	while ((nr = balloon_dequeue_zone_pages(bz, ext, LOST_BATCH))) {
-		write_off_extents(b, bz, ext, nr);
+		write_off_extents(b, bz, ext, nr, tries);
 		pages += nr;
 		cond_resched();
 	}
@@ -90,6 +93,7 @@ static unsigned long write_off_zone(struct balloon *b, struct balloon_zone *bz)
  */
 unsigned long balloon_write_off(struct balloon *b)
 {
+	unsigned int page_tries = LOST_TRIES;
 	unsigned long pages = 0;
 	struct balloon_node *bn;
 	int nid, z, tries;
@@ -99,7 +103,7 @@ unsigned long balloon_write_off(struct balloon *b)
 			msleep(20);
 		for_each_balloon_node(bn, nid)
 			for (z = 0; z < MAX_NR_ZONES; z++)
-				pages += write_off_zone(b, &bn->zones[z]);
+				pages += write_off_zone(b, &bn->zones[z], &page_tries);
 	}
 	return pages;
 }

@@ -234,6 +234,11 @@ static struct page *migrate_pick_dst(struct page *dst, struct page *src, bool mu
 	if (err)
 		return ERR_PTR(err);
 	/*
+	 * As a hole, it is movable while it is offline: who offlines its range waits for the
+	 * host, and does not fail. Who migrates has it locked, so nobody isolates it.
+	 */
+	balloon_page_adopt_allocated(dst);
+	/*
 	 * Without page_offline_begin(): a reader of /proc/kcore that faults may be
 	 * what we migrate for. It copes with a page that the host has taken.
 	 */
@@ -253,11 +258,8 @@ static int migrate_exchange(struct balloon *b, struct page *dst, struct page *sr
 	if (!given) {
 		balloon_unreserve(1);
 		balloon_block_cancel(dst);
-		/* A hole is movable, and so keeps its type until it is free. */
-		if (balloon_numa_page(dst))
-			set_page_private(dst, 0);
-		else
-			__ClearPageOffline(dst);
+		/* It is movable, and so keeps its type until it is free. */
+		set_page_private(dst, 0);
 		return -EBUSY;
 	}
 	get_page(dst);		/* the balloon's */

@@ -217,15 +217,27 @@ unsigned long balloon_total_partial(void)
 	return sum;
 }
 
-/* A zone's managed pages change by @pages. */
-static void account_managed(struct balloon_zone *bz, struct page *page, long pages)
+/**
+ * balloon_add_managed - a zone's managed pages change
+ * @page: a page of the zone
+ * @pages: by how many base pages
+ *
+ * Not adjust_managed_page_count(): in newer kernels that computes the reserves of all
+ * zones anew, each time. For what the balloon takes and gives it is done once, at rest: see
+ * balloon_watermarks_update().
+ *
+ * Context: any.
+ */
+void balloon_add_managed(struct page *page, long pages)
 {
-	/*
-	 * Not adjust_managed_page_count(): in newer kernels that computes the reserves of all
-	 * zones anew. It is done at rest, see balloon_watermarks_update().
-	 */
 	atomic_long_add(pages, &page_zone(page)->managed_pages);
 	totalram_pages_add(pages);
+}
+
+/* The same for pages of the balloon. */
+static void account_managed(struct balloon_zone *bz, struct page *page, long pages)
+{
+	balloon_add_managed(page, pages);
 	if (pages < 0)
 		bz->least_managed = min(bz->least_managed, zone_managed_pages(page_zone(page)));
 }

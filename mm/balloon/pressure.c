@@ -579,8 +579,6 @@ static void watermarks_recompute(void)
 		setup_per_zone_wmarks();
 		khugepaged_min_free_kbytes_update();
 	}
-	/* In newer kernels, what lower zones keep for themselves. */
-	adjust_managed_page_count(ZERO_PAGE(0), 0);
 }
 
 /*
@@ -619,13 +617,31 @@ static void watermarks_follow(struct balloon_node *bn)
 	}
 }
 
+/* Whether the balloon has more or less of the node than when reserves were last computed. */
+static bool reserves_stale(struct balloon_node *bn)
+{
+	struct balloon_zone *bz;
+	unsigned long accounted;
+	bool stale = false;
+	int z;
+
+	for (z = 0; z < MAX_NR_ZONES; z++) {
+		bz = &bn->zones[z];
+		accounted = READ_ONCE(bz->accounted);
+		stale |= accounted != bz->reserved_at;
+		bz->reserved_at = accounted;
+	}
+	return stale;
+}
+
 /**
  * balloon_watermarks_update - recompute watermarks that the balloon made stale
  *
  * Whoever computes watermarks while memory is ballooned (memory hotplug, a write to
  * min_free_kbytes, THP switched on) takes zones for as small as they are then. Their
- * watermarks stay so when pages come back, until somebody computes them again. To be
- * called when the worker comes to rest.
+ * watermarks stay so when pages come back, until somebody computes them again. And newer
+ * kernels have what lower zones keep for themselves follow each change of managed pages:
+ * here once for all changes. To be called when the worker comes to rest.
  *
  * Context: the worker, without balloon_host_lock: notifiers of memory hotplug take
  *	that under the lock that is taken here. Sleeps.
@@ -634,7 +650,7 @@ static void watermarks_follow(struct balloon_node *bn)
 bool balloon_watermarks_update(void)
 {
 	struct balloon_node *bn;
-	bool outgrown = false;
+	bool outgrown = false, stale = false;
 	struct zone *zone;
 	int nid, z;
 
@@ -651,6 +667,11 @@ bool balloon_watermarks_update(void)
 			watermarks_follow(bn);
 		watermarks_recompute();
 	}
+	for_each_balloon_node(bn, nid)
+		stale |= reserves_stale(bn);
+	/* For what it does beside adding nothing. */
+	if (stale)
+		adjust_managed_page_count(ZERO_PAGE(0), 0);
 	put_online_mems();
 	return outgrown;
 }

@@ -164,12 +164,17 @@ static unsigned long refill_lack(const struct refill *r, unsigned long mark)
 	return clamp(want, 1UL << r->order, most);
 }
 
+static bool refill_has_superframe(const struct refill *r)
+{
+	return READ_ONCE(r->bz->nr_superframes) > READ_ONCE(r->bz->superframes_away);
+}
+
 /* Has its zone anything that could be asked back? Lent pages can't, and count as credit. */
 static bool refill_zone_has(const struct refill *r)
 {
 	const struct balloon_zone *bz = r->bz;
 
-	return READ_ONCE(bz->nr_superframes) > READ_ONCE(bz->superframes_away) ||
+	return refill_has_superframe(r) ||
 	       (!r->order && READ_ONCE(bz->nr_partial) > READ_ONCE(bz->partial_away));
 }
 
@@ -722,12 +727,14 @@ bool __balloon_may_refill(struct zone *zone, unsigned int order, gfp_t gfp_mask,
 	bool may;
 
 	if (mode == BALLOON_REFILL_OFF ||
-	    !refill_init(&r, zone, order, gfp_mask, alloc_flags, ac) || !refill_zone_has(&r))
+	    !refill_init(&r, zone, order, gfp_mask, alloc_flags, ac) || !refill_zone_has(&r) ||
+	    !refill_lack(&r, refill_mark(&r)))
 		return false;
 	if (r.may_wait && READ_ONCE(refill_wq) &&
 	    !refill_pausing(READ_ONCE(r.bn->ask.after), ANSWER_PAUSE) && refill_flags(&r, mode))
 		return true;
-	if (!r.may_sleep && balloon_put_touches())
+	/* Who does not wait gets whole superframes only. */
+	if (!refill_has_superframe(&r) || (!r.may_sleep && balloon_put_touches()))
 		return false;
 	rcu_read_lock();
 	b = balloon_current();

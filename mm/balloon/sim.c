@@ -466,7 +466,8 @@ static void target_from_irq(struct irq_work *work)
 	balloon_set_target(&sim, irq_target);
 }
 
-static struct irq_work target_work = IRQ_WORK_INIT_HARD(target_from_irq);
+/* As drivers' handlers, which PREEMPT_RT runs in threads. */
+static struct irq_work target_work = IRQ_WORK_INIT(target_from_irq);
 
 static int target_irq_set(void *data, u64 val)
 {

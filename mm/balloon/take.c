@@ -165,8 +165,8 @@ static unsigned int take_node_superframes(int nid, struct balloon_extent *ext, u
 }
 
 /**
- * balloon_set_offline - mark extents that were taken off the free lists
- * @ext: they; base pages have a reference and are adopted
+ * balloon_set_offline - mark superframes that were taken off the free lists
+ * @ext: they
  * @nr: how many
  *
  * Who may sleep calls it between page_offline_begin() and page_offline_end(): readers
@@ -183,26 +183,14 @@ void balloon_set_offline(const struct balloon_extent *ext, unsigned int nr)
 	for (i = 0; i < nr; i++) {
 		struct page *head = pfn_to_page(ext[i].pfn);
 
-		if (ext[i].order) {
-			balloon_page_set_movable(head);
-			set_page_private(head, BALLOON_SUPERFRAME_AWAY);
-			/* First: offline without a reference is left to offlining. */
-			set_page_refcounted(head);
-			set_page_owner(head, SUPERFRAME_ORDER, OWNER_GFP);
-		}
-		for (j = 0; j < 1UL << ext[i].order; j++)
+		balloon_page_set_movable(head);
+		set_page_private(head, BALLOON_SUPERFRAME_AWAY);
+		/* First: offline without a reference is left to offlining. */
+		set_page_refcounted(head);
+		set_page_owner(head, SUPERFRAME_ORDER, OWNER_GFP);
+		for (j = 0; j < SUPERFRAME_PAGES; j++)
 			__SetPageOffline(head + j);
 	}
-}
-
-/* As balloon_set_offline(), for who may sleep. */
-static void set_offline_sync(const struct balloon_extent *ext, unsigned int nr)
-{
-	if (!nr)
-		return;
-	page_offline_begin();
-	balloon_set_offline(ext, nr);
-	page_offline_end();
 }
 
 /**
@@ -221,7 +209,11 @@ unsigned int balloon_take_superframes(int nid, struct balloon_extent *ext,
 				      unsigned int nr)
 {
 	nr = take_node_superframes(nid, ext, nr);
-	set_offline_sync(ext, nr);
+	if (nr) {
+		page_offline_begin();
+		balloon_set_offline(ext, nr);
+		page_offline_end();
+	}
 	return nr;
 }
 
@@ -309,25 +301,20 @@ static void put_pages(struct page *page, unsigned long nr)
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
-/* The allocator then does all that has to be done. */
-static void put_adopted(struct page *page)
-{
-	balloon_page_adopt(page);
-	balloon_page_put(page);
-}
-
 /*
  * Free a superframe page by page: the allocator then looks at each of them, and keeps
- * those out whose memory has failed.
+ * those out whose memory has failed. All are PageOffline still, for it to reset.
  */
 static void put_superframe_pages(struct page *head)
 {
 	unsigned long i;
 
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {
+		balloon_page_adopt(head + i);
+		/* Movable first: offline and referenced, it would have offlining fail. */
 		if (i)
 			set_page_refcounted(head + i);
-		put_adopted(head + i);
+		balloon_page_put(head + i);
 	}
 }
 
@@ -341,18 +328,20 @@ static void put_superframe_pages(struct page *head)
  */
 void balloon_put_superframe(struct page *head)
 {
-	bool poisoned = PageHWPoison(head);
+	bool poisoned = false;
 	unsigned long i;
 
-	/* Nobody can have a reference to the others. */
-	for (i = 1; i < SUPERFRAME_PAGES; i++) {
-		__ClearPageOffline(head + i);
+	for (i = 0; i < SUPERFRAME_PAGES; i++)
 		poisoned |= PageHWPoison(head + i);
-	}
 	reset_page_owner(head, SUPERFRAME_ORDER);
 	if (poisoned) {
 		put_superframe_pages(head);
-	} else if (page_ref_freeze(head, 1)) {
+		return;
+	}
+	/* Nobody can have a reference to the others. */
+	for (i = 1; i < SUPERFRAME_PAGES; i++)
+		__ClearPageOffline(head + i);
+	if (page_ref_freeze(head, 1)) {
 		balloon_page_unset_movable(head);
 		__ClearPageOffline(head);
 		put_pages(head, SUPERFRAME_PAGES);
@@ -362,7 +351,8 @@ void balloon_put_superframe(struct page *head)
 		 * Their put then frees the head.
 		 */
 		put_pages(head + 1, SUPERFRAME_PAGES - 1);
-		put_adopted(head);
+		balloon_page_adopt(head);
+		balloon_page_put(head);
 	}
 }
 
@@ -471,12 +461,20 @@ static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext
 /* How many partial blocks are tried for holes per batch and zone. */
 #define HOLE_BLOCKS	8
 
+/*
+ * Offline at once, not only when the host is to have them: newer kernels go by that, too,
+ * when they ask what is movable.
+ */
 static void adopt_pages(const struct balloon_extent *ext, unsigned int nr)
 {
 	unsigned int i;
 
-	for (i = 0; i < nr; i++)
-		balloon_page_adopt(pfn_to_page(ext[i].pfn));
+	for (i = 0; i < nr; i++) {
+		struct page *page = pfn_to_page(ext[i].pfn);
+
+		balloon_page_adopt(page);
+		__SetPageOffline(page);
+	}
 }
 
 /* Pages get a place in their block, or are freed. Returns how many are left. */
@@ -492,7 +490,11 @@ static unsigned int keep_places(struct balloon_extent *ext, unsigned int nr)
 		else
 			ext[kept++] = ext[i];
 	}
-	set_offline_sync(ext, kept);
+	if (kept) {
+		/* Readers of /proc/kcore who found one that was not offline are out of it then. */
+		page_offline_begin();
+		page_offline_end();
+	}
 	return kept;
 }
 
@@ -632,8 +634,7 @@ struct page *balloon_take_hole(struct page *src, bool fuller)
 		balloon_page_put(page);
 		return NULL;
 	}
-	/* A reader of /proc/kcore that faults may be what is migrated for. */
-	balloon_set_offline(&ext, 1);
+	/* Not waiting for readers of /proc/kcore: one that faults may be what is migrated for. */
 	return page;
 }
 
@@ -676,7 +677,7 @@ static unsigned int take_rest_locked(unsigned long pfn, struct balloon_extent *e
 		step = 1;
 		if (PageBuddy(page))
 			step = 1UL << buddy_order(page);
-		else if (!PageOffline(page))
+		else if (!PageOffline(page) || !balloon_numa_page(page))
 			return 0;
 	}
 	for (i = 0; i < SUPERFRAME_PAGES; i += step) {

@@ -46,7 +46,7 @@ static void unpopulated_add_superframe(struct balloon *b, struct page *head)
 	page_offline_end();
 
 	/* As if the guest had managed it before. */
-	adjust_managed_page_count(head, SUPERFRAME_PAGES);
+	balloon_add_managed(head, SUPERFRAME_PAGES);
 	balloon_queue_superframe(b, head);
 	balloon_not_owed(head, 1);
 }
@@ -62,7 +62,7 @@ static bool unpopulated_add_page(struct balloon *b, struct page *page)
 	__SetPageOffline(page);
 	page_offline_end();
 
-	adjust_managed_page_count(page, 1);
+	balloon_add_managed(page, 1);
 	balloon_queue_page(b, page);
 	return true;
 }
@@ -84,12 +84,11 @@ static bool unpopulated_add_page(struct balloon *b, struct page *page)
 unsigned long balloon_add_unpopulated(struct balloon *b, unsigned long pfn, unsigned long nr)
 {
 	unsigned long end = pfn + nr, done = 0, step;
+	struct page *page = NULL;
 
 	/* None of it is anybody's credit before the target has risen. */
 	balloon_reserve(nr);
 	for (; pfn < end; pfn += step) {
-		struct page *page;
-
 		step = 1;
 		cond_resched();
 		if (!pfn_valid(pfn))
@@ -106,6 +105,9 @@ unsigned long balloon_add_unpopulated(struct balloon *b, unsigned long pfn, unsi
 			done += unpopulated_add_page(b, page);
 		}
 	}
+	/* The reserves of lower zones, once for all that the guest manages now. */
+	if (done)
+		adjust_managed_page_count(page, 0);
 	balloon_raise_target(b, done);
 	balloon_unreserve(nr);
 	balloon_kick(b);

@@ -205,6 +205,8 @@ static void poisoned(struct kunit *test)
 		drain_all_pages(page_zone(head));
 		KUNIT_EXPECT_FALSE(test, PageBuddy(page));
 		KUNIT_EXPECT_EQ(test, page_ref_count(page), 0);
+		/* Or else offlining would try to move it for ever. */
+		KUNIT_EXPECT_FALSE(test, page_has_movable_ops(page));
 		/* No larger free page begins before it and goes beyond it. */
 		for (i = 0, bad = 0; i < SUPERFRAME_PAGES; i++)
 			bad += PageBuddy(head + i) && head + i < page &&

@@ -521,6 +521,19 @@ static struct task_struct guest_task = { .name = "guest" }, other_task = { .name
 			  irq_task = { .name = "interrupt" };
 static struct task_struct compaction_task = { .name = "compaction" };
 
+/* It is a node that is passed over where nothing is to be had. */
+static bool may_refill(struct zone *zone, unsigned int order, gfp_t gfp, unsigned int flags,
+		       const struct alloc_context *ac)
+{
+	struct balloon_zone *bz = &balloon_nodes[zone_to_nid(zone)]->zones[zone_idx(zone)];
+
+	if (!balloon_may_refill(zone, order, gfp, flags, ac))
+		return false;
+	if (!(gfp & __GFP_DIRECT_RECLAIM) && bz->nr_superframes == bz->superframes_away)
+		fail("node %d has no superframe for who does not wait", zone_to_nid(zone));
+	return true;
+}
+
 /* An allocation as get_page_from_freelist() does it, with the hooks. */
 static struct page *allocate(int nid, unsigned int order, gfp_t gfp, unsigned int flags, bool oom)
 {
@@ -560,7 +573,7 @@ static struct page *allocate(int nid, unsigned int order, gfp_t gfp, unsigned in
 			if (gfp & __GFP_THISNODE && zone_to_nid(zone) != nid)
 				continue;
 			/* kswapd of that node is awake, and there are others. */
-			if (passed_over && !balloon_may_refill(zone, order, gfp, flags, &ac))
+			if (passed_over && !may_refill(zone, order, gfp, flags, &ac))
 				continue;
 			if (!(flags & ALLOC_NO_WATERMARKS) &&
 			    !zone_watermark_ok(zone, order,
