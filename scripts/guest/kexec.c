@@ -39,7 +39,8 @@ int main(int argc, char **argv)
 	}
 	if (syscall(SYS_kexec_file_load, kernel, initrd, end + 1, line, 0UL))
 		err(1, "kexec_file_load");
-	if (syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_KEXEC, NULL))
+	if (syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
+		    LINUX_REBOOT_CMD_KEXEC, NULL))
 		err(1, "reboot");
 	return 0;
 }

@@ -389,7 +389,7 @@ static bool free_prepare(struct page *page, unsigned int order)
 		fail("pfn %lu is freed, and locked", pfn);
 	for (i = 0; i < 1UL << order; i++) {
 		if (i && (page[i].page_type != PGTY_none || page[i].private))
-			fail("pfn %lu is freed as part of an order %u: type %x private %lx", pfn + i,
+			fail("pfn %lu is freed in an order %u: type %x private %lx", pfn + i,
 			     order, page[i].page_type, page[i].private);
 		page[i].flags &= ~PAGE_FLAGS_CHECK_AT_PREP;
 		if (order && PageHWPoison(page + i))
