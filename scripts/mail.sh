@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Writes the series for 'git send-email' into build/series/: numbered, with the cover letter of
-# patches/linux-6.12/cover-letter, and whom to send it to in build/series/recipients.
+# patches/linux-6.12/cover-letter, and whom to send it to in build/series/recipients; with KERNEL=next
+# the newest kernel's, into build/next/series/.
 #
 # Nothing is sent.
 
@@ -71,4 +72,4 @@ if [ -x "$(git --exec-path)/git-send-email" ] && perl -MMail::Address -e 1 2>/de
 else
 	say "not tried with git send-email: Debian has it in git-email, with libmailtools-perl"
 fi
-say "build/series: ${#mails[@]} mails, $(grep -c '^[TC]' "$out/recipients") recipients"
+say "$SAID/series: ${#mails[@]} mails, $(grep -c '^[TC]' "$out/recipients") recipients"

@@ -275,6 +275,7 @@ unsigned long balloon_reserve_credit(unsigned long goal, unsigned long want,
 				     unsigned long unit);
 void balloon_reserve(unsigned long pages);
 void balloon_unreserve(unsigned long pages);
+long balloon_node_counted(int nid);
 void balloon_add_managed(struct page *page, long pages);
 void balloon_account(struct balloon *b, struct balloon_zone *bz,
 		     struct page *page, long pages);

@@ -218,6 +218,29 @@ unsigned long balloon_total_partial(void)
 }
 
 /**
+ * balloon_node_counted - NR_BALLOON_PAGES of a node, to the page
+ * @nid: a node that is or was online
+ *
+ * With what CPUs have not passed on yet.
+ *
+ * Context: any.
+ * Return: base pages, of any balloon; while they change it may be a few less, even below 0.
+ */
+long balloon_node_counted(int nid)
+{
+	pg_data_t *pgdat = NODE_DATA(nid);
+	long pages = atomic_long_read(&pgdat->vm_stat[NR_BALLOON_PAGES]);
+#ifdef CONFIG_SMP
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		pages += per_cpu_ptr(pgdat->per_cpu_nodestats,
+				     cpu)->vm_node_stat_diff[NR_BALLOON_PAGES];
+#endif
+	return pages;
+}
+
+/**
  * balloon_add_managed - a zone's managed pages change
  * @page: a page of the zone
  * @pages: by how many base pages

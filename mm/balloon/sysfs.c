@@ -39,21 +39,6 @@ int balloon_parse_target(const char *buf, unsigned long present,
 	return 0;
 }
 
-/* With what CPUs have not passed on yet. */
-static unsigned long counted_pages(int nid)
-{
-	pg_data_t *pgdat = NODE_DATA(nid);
-	long pages = atomic_long_read(&pgdat->vm_stat[NR_BALLOON_PAGES]);
-#ifdef CONFIG_SMP
-	int cpu;
-
-	for_each_online_cpu(cpu)
-		pages += per_cpu_ptr(pgdat->per_cpu_nodestats,
-				     cpu)->vm_node_stat_diff[NR_BALLOON_PAGES];
-#endif
-	return max(pages, 0L);
-}
-
 /* Those of them that are the core's. */
 static unsigned long own_pages(int nid)
 {
@@ -68,7 +53,7 @@ static unsigned long own_pages(int nid)
  */
 static unsigned long others_pages(int nid)
 {
-	unsigned long before = own_pages(nid), counted = counted_pages(nid);
+	unsigned long before = own_pages(nid), counted = max(balloon_node_counted(nid), 0L);
 
 	return counted - min(counted, max(before, own_pages(nid)));
 }

@@ -99,21 +99,6 @@ unsigned long vm_event(enum vm_event_item item)
 	return sum;
 }
 
-/* With what the cpus have not passed on yet. */
-static long vmstat(int nid)
-{
-	pg_data_t *pgdat = NODE_DATA(nid);
-	long pages = atomic_long_read(&pgdat->vm_stat[NR_BALLOON_PAGES]);
-#ifdef CONFIG_SMP
-	int cpu;
-
-	for_each_online_cpu(cpu)
-		pages += per_cpu_ptr(pgdat->per_cpu_nodestats,
-				     cpu)->vm_node_stat_diff[NR_BALLOON_PAGES];
-#endif
-	return pages;
-}
-
 /**
  * test_balloon_init - prepare a test with real pages
  * @test: the test
@@ -142,7 +127,7 @@ int test_balloon_init(struct kunit *test)
 				t->nid = nid;
 	}
 	t->managed = managed(t->nid);
-	t->vmstat = vmstat(t->nid);
+	t->vmstat = balloon_node_counted(t->nid);
 
 	t->b.name = "kunit";
 	t->b.ops = &test_ops;
@@ -239,7 +224,7 @@ void expect_pages(struct kunit *test, unsigned long superframes, unsigned long p
 	KUNIT_EXPECT_EQ(test, p, partial);
 	KUNIT_EXPECT_EQ(test, f, foreign);
 	KUNIT_EXPECT_EQ(test, total, superframes * SUPERFRAME_PAGES + partial + foreign);
-	KUNIT_EXPECT_EQ(test, vmstat(t->nid) - t->vmstat, (long)(total - foreign));
+	KUNIT_EXPECT_EQ(test, balloon_node_counted(t->nid) - t->vmstat, (long)(total - foreign));
 
 	for (z = 0; z < MAX_NR_ZONES; z++)
 		walk(test, &balloon_nodes[t->nid]->zones[z], &accounted);
