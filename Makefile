@@ -52,6 +52,11 @@ test: debug kernel ## run all tests
 	@scripts/initramfs.sh release
 	@scripts/test.py $(ARGS)
 
+.PHONY: test-short
+test-short: debug ## KUnit, the selftests and the main job, on the kernel that checks most
+	@scripts/initramfs.sh debug
+	@scripts/test.py kunit kselftest run
+
 # The trees' lists of headers are enough: no kernel is built for these.
 .PHONY: test-user fuzz
 test-user: deps ## the core in user space, against a model; OPS= is more, SEED= STEP= repeats

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs everything that must pass, and counts.
 
-KUnit and kselftests run in one guest with the debug kernel; the end-to-end tests boot their own
-guests and judge them from the host; those of the operator's tool need no guest. Ends with
-'N passed, N failed, N skipped'.
+KUnit and kselftests run in guests with the debug kernel; the end-to-end tests boot their own
+guests and judge them from the host; those of the operator's tool need no guest. Ends with the
+slowest and with 'N passed, N failed, N skipped'.
 """
 
 import argparse
@@ -24,13 +24,17 @@ from guest import BUILD, Guest, GuestError  # noqa: E402
 
 DIST = [[10, 15, 20, 30], [17, 10, 25, 20], [20, 25, 10, 15], [40, 20, 15, 10]]
 SELFTESTS = os.path.join(BUILD, 'selftests')
-PARTS = {'kunit', 'kselftest', 'queue', 'builds', 'tools', 'user'}
+PARTS = {'kunit', 'kselftest', 'queue', 'builds', 'tools', 'user', 'run'}
+# It takes as long as all the others: it has a guest of its own.
+LONGEST = 'balloon_refill'
+SLOWEST = 10
 
 
 class Tally:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
         self.failures = []
+        self.times = []
         self.lock = threading.Lock()
 
     def add(self, name, verdict, why=''):
@@ -42,8 +46,14 @@ class Tally:
                 self.failures.append(name)
             print(f'{mark:4}  {name}' + (f': {why}' if why else ''), flush=True)
 
+    def took(self, name, seconds):
+        with self.lock:
+            self.times.append((seconds, name))
+
     def finish(self):
         """Says how it went; returns the exit status."""
+        for seconds, name in sorted(self.times, reverse=True)[:SLOWEST]:
+            print(f'{seconds:4.0f} s  {name}')
         if self.failures:
             print('failed: ' + ', '.join(self.failures))
         print(f'{self.passed} passed, {self.failed} failed, {self.skipped} skipped')
@@ -108,6 +118,10 @@ class Result(unittest.TestResult):
         if not self.bad:
             self.tally.add(self._name(test), 'passed', f'{time.monotonic() - self.began:.0f} s')
 
+    def stopTest(self, test):
+        super().stopTest(test)
+        self.tally.took(self._name(test), time.monotonic() - self.began)
+
 
 def check_queue(tally, kernel):
     env = {**os.environ, 'KERNEL': kernel}
@@ -135,36 +149,48 @@ def build_selftests():
 
 def kselftest(tally, guest, program):
     began = time.monotonic()
-    status, output = guest.status(program, timeout=7200)
+    # The harness takes no times. The last line is the status.
+    stamped = guest.sh(f'({program}; echo $?) 2>&1 | while IFS= read -r line; do '
+                       'read -r up rest < /proc/uptime; printf "%s %s\\n" "$up" "$line"; done',
+                       timeout=7200)
+    stamps, lines = zip(*(line.partition(' ')[::2] for line in stamped.splitlines()))
+    *lines, status = lines
     print(f'      {program} took {time.monotonic() - began:.0f} s', flush=True)
+    at = float(stamps[0])
+    for stamp, line in zip(stamps, lines):
+        if match := re.match(r'(?:not )?ok \d+ (\S+)', line):
+            tally.took(f'kselftest: {program}: {match[1]}', float(stamp) - at)
+            at = float(stamp)
+    output = '\n'.join(lines) + '\n'
     failed = tally.failed
-    if not tally.tap(f'kselftest: {program}', output) or (status and tally.failed == failed):
+    if not tally.tap(f'kselftest: {program}', output) or (status != '0' and tally.failed == failed):
         tally.add(f'kselftest: {program}', 'failed',
-                  f'status {status}, ends with\n' + '\n'.join(output.splitlines()[-9:]))
+                  f'status {status}, ends with\n' + '\n'.join(lines[-9:]))
     with open(os.path.join(BUILD, 'logs', f'{program}.tap'), 'w') as log:
         log.write(output)
 
 
-def in_guest(tally, which):
-    """KUnit's report of the boot, and the kselftests against the simulated host."""
+def in_guest(tally, name, programs, kunit=False):
+    """KUnit's report of the boot, and kselftests against the simulated host."""
     try:
-        run_in_guest(tally, which)
+        run_in_guest(tally, name, programs, kunit)
     except GuestError as error:
-        tally.add('tests in a guest', 'failed', str(error))
+        tally.add(f'{name} in a guest', 'failed', str(error))
 
 
-def run_in_guest(tally, which):
-    with Guest(flavour='debug', nodes=[512] * 4, dist=DIST, balloon=None, name='selftests') as guest:
-        if 'kunit' in which:
+def run_in_guest(tally, name, programs, kunit):
+    with Guest(flavour='debug', nodes=[512] * 4, dist=DIST, balloon=None, name=name,
+               append='' if kunit else 'kunit.enable=0') as guest:
+        if kunit:
             report = re.findall(r'^(?:\[[^]]*\])?\s{5,}((?:not )?ok \d+ .*)$', guest.console(), re.M)
             suites = re.findall(r'# Subtest: (balloon\S*)', guest.console())
             if not suites or not tally.tap('kunit', '\n'.join(report)):
                 tally.add('kunit: a report of the balloon suites', 'failed')
-        if 'kselftest' in which:
-            for program in sorted(os.listdir(SELFTESTS)):
-                kselftest(tally, guest, program)
+        for program in programs:
+            kselftest(tally, guest, program)
         trouble = guest.warnings()
-        tally.add('a quiet kernel log', 'failed' if trouble else 'passed', '\n'.join(trouble))
+        tally.add(f'a quiet kernel log: {name}', 'failed' if trouble else 'passed',
+                  '\n'.join(trouble))
 
 
 def in_user_space(tally):
@@ -191,6 +217,16 @@ def in_user_space(tally):
         tally.add('user', 'failed', '\n      '.join(lines[-20:]))
 
 
+def main_job(tally):
+    """On the kernel that checks most."""
+    began = time.monotonic()
+    done = subprocess.run([os.path.join(TOP, 'scripts/run.py'), '--kernel', 'debug'], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    tally.took('run', time.monotonic() - began)
+    tally.add('run: the main job', 'failed' if done.returncode else 'passed',
+              '\n'.join(done.stdout.splitlines()[-30:]) if done.returncode else '')
+
+
 def flatten(suite):
     for test in suite:
         if isinstance(test, unittest.TestSuite):
@@ -209,13 +245,14 @@ def run_all(jobs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('tests', nargs='*', metavar='TEST',
-                        help="what to run: 'kunit', 'kselftest', 'queue', 'builds', 'tools', 'user', or "
-                             "names of end-to-end tests such as test_virtio.Targets; by default "
-                             "everything")
+                        help="what to run: 'kunit', 'kselftest', 'queue', 'builds', 'tools', 'user', "
+                             "'run', names of selftests such as balloon_refill, or of end-to-end "
+                             "tests such as test_virtio.Targets; by default everything but 'run'")
     options = parser.parse_args()
     tally = Tally()
     named = set(options.tests)
-    e2e = sorted(named - PARTS)
+    selftests = {name for name in named if name.startswith('balloon_')}
+    e2e = sorted(named - PARTS - selftests)
 
     if not named or 'queue' in named:
         # Whatever kernel is tested: the newest one's queue has to go along.
@@ -228,16 +265,28 @@ def main():
         tally.tap('build', builds)
         if 'not ok' in builds:
             print(builds)
-    if not named or 'user' in named:
-        in_user_space(tally)
     loader = unittest.defaultTestLoader
     jobs = []
+    if not named or 'user' in named:
+        jobs.append((in_user_space, tally))
     if not named or 'tools' in named:
         jobs.append((loader.loadTestsFromName('tools_test').run, Result(tally, 'tools')))
-    inside = {'kunit', 'kselftest'} & named or (set() if named else {'kunit', 'kselftest'})
-    if inside:
+    # What it does the end-to-end tests do, too, but they take more than one kernel.
+    if 'run' in named:
+        jobs.append((main_job, tally))
+    kunit = not named or 'kunit' in named
+    if kunit or selftests or 'kselftest' in named:
         build_selftests()
-        jobs.append((in_guest, tally, inside))
+        programs = [name for name in sorted(os.listdir(SELFTESTS))
+                    if not named or 'kselftest' in named or name in selftests]
+        unknown = selftests - set(programs)
+        if unknown:
+            parser.error(f'{", ".join(unknown)}: no such selftest')
+        if LONGEST in programs:
+            programs.remove(LONGEST)
+            jobs.append((in_guest, tally, 'refills', [LONGEST]))
+        if programs or kunit:
+            jobs.append((in_guest, tally, 'selftests', programs, kunit))
     if not named or e2e:
         suite = (loader.loadTestsFromNames(e2e) if e2e else
                  loader.discover(os.path.join(TOP, 'scripts/e2e')))
