@@ -24,7 +24,7 @@ recipients() {
 		# git send-email --8bit-encoding=UTF-8 \
 		#     $(sed -n 's/^\(To\|Cc\): \([^ ]*\).*/--\L\1\E=\2/p' recipients) *.patch
 	END
-	(cd "$LINUX" && perl scripts/get_maintainer.pl --nogit --nogit-fallback --roles \
+	(cd "$LINUX" && perl scripts/get_maintainer.pl --nogit --nogit-fallback --nofixes --roles \
 		"$plain"/*.patch) | while read -r line; do
 		# 'NAME <ADDRESS> (ROLE:PART)' or 'ADDRESS (moderated list:PART)'
 		who=${line%% (*}
