@@ -34,7 +34,7 @@
 #define HOLD_PAGES	((unsigned int)SUPERFRAME_PAGES / 2)
 
 /* By pfn >> SUPERFRAME_ORDER: holes cost nothing. Written under a bz->lock. */
-static DEFINE_XARRAY_FLAGS(blocks, XA_FLAGS_LOCK_IRQ);
+DEFINE_XARRAY_FLAGS(balloon_blocks, XA_FLAGS_LOCK_IRQ);
 
 static unsigned int block_bit(struct page *page)
 {
@@ -44,7 +44,7 @@ static unsigned int block_bit(struct page *page)
 /* The block of this number, if it belongs to this zone. */
 static struct balloon_block *block_find(struct balloon_zone *bz, unsigned long index)
 {
-	struct balloon_block *block = xa_load(&blocks, index);
+	struct balloon_block *block = xa_load(&balloon_blocks, index);
 
 	lockdep_assert_held(&bz->lock);
 	return block && block->bz == bz ? block : NULL;
@@ -76,16 +76,16 @@ static void unstick_blocks(struct balloon_zone *bz)
 }
 
 /*
- * Who has the lock of @blocks and may allocate under it, with interrupts off: a refill for
- * that would take a bz->lock, which nests the other way round, or is held already. It is
- * told, see balloon_block_writing().
+ * Who has the lock of @balloon_blocks and may allocate under it, with interrupts off: a
+ * refill for that would take a bz->lock, which nests the other way round, or is held already.
+ * It is told, see balloon_block_writing().
  */
 static struct task_struct *block_writer;
 
 /* As xa_reserve(). The xarray allocates with its lock held before it does without. */
 static int block_slot_reserve(unsigned long index, gfp_t gfp)
 {
-	XA_STATE(xas, &blocks, index);
+	XA_STATE(xas, &balloon_blocks, index);
 
 	do {
 		xas_lock_irq(&xas);
@@ -113,7 +113,7 @@ bool balloon_block_writing(void)
 static bool block_insert(struct balloon_zone *bz, unsigned long index,
 			 struct balloon_block *block)
 {
-	XA_STATE(xas, &blocks, index);
+	XA_STATE(xas, &balloon_blocks, index);
 	bool reserved;
 
 	block->bz = bz;
@@ -131,12 +131,12 @@ static bool block_insert(struct balloon_zone *bz, unsigned long index,
 static void block_remove(struct balloon_block *block)
 {
 	list_del(&block->list);
-	xa_lock(&blocks);
+	xa_lock(&balloon_blocks);
 	WRITE_ONCE(block_writer, current);
-	__xa_erase(&blocks, block->index);
+	__xa_erase(&balloon_blocks, block->index);
 	kfree_rcu(block, rcu);
 	WRITE_ONCE(block_writer, NULL);
-	xa_unlock(&blocks);
+	xa_unlock(&balloon_blocks);
 }
 
 /* A page came to the map or left it, or no longer has a place in the block. */
@@ -170,7 +170,7 @@ int balloon_block_reserve(struct page *page, gfp_t gfp)
 		return -ENOMEM;
 
 again:
-	if (!new && !xa_load(&blocks, index)) {
+	if (!new && !xa_load(&balloon_blocks, index)) {
 		new = kzalloc(sizeof(*new), gfp);
 		if (!new || block_slot_reserve(index, gfp)) {
 			kfree(new);
@@ -179,7 +179,7 @@ again:
 	}
 
 	spin_lock_irqsave(&bz->lock, flags);
-	block = xa_load(&blocks, index);
+	block = xa_load(&balloon_blocks, index);
 	if (!block && new && block_insert(bz, index, new)) {
 		block = new;
 		new = NULL;

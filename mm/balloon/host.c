@@ -35,17 +35,17 @@ atomic_long_t balloon_retries = ATOMIC_LONG_INIT(0);
 DEFINE_MUTEX(balloon_host_lock);
 
 /* Protects which balloon is registered. */
-static DEFINE_MUTEX(balloon_mutex);
+DEFINE_MUTEX(balloon_mutex);
 static struct balloon *balloon;
 
 /* Protects the target, and what was given back beyond it: set from any context. */
-static DEFINE_SPINLOCK(goal_lock);
+DEFINE_SPINLOCK(balloon_goal_lock);
 
 /*
  * Protects when the worker runs next: a timer must not put off what is due before. Under it
  * are the workqueue's own locks, which nobody holds who comes here.
  */
-static DEFINE_SPINLOCK(kick_lock);
+DEFINE_SPINLOCK(balloon_kick_lock);
 
 /* Hibernation's: everything is asked back. */
 static bool standing_back;
@@ -163,12 +163,12 @@ void balloon_stay_below(struct balloon *b, unsigned long pages)
 	unsigned long flags, want;
 
 	lockdep_assert_held(&balloon_host_lock);
-	spin_lock_irqsave(&goal_lock, flags);
+	spin_lock_irqsave(&balloon_goal_lock, flags);
 	want = wanted_pages(b, b->target);
 	WRITE_ONCE(b->oom_deflated, min(want, b->oom_deflated + pages));
 	/* 0 would be never. */
 	WRITE_ONCE(b->oom_at, jiffies | 1);
-	spin_unlock_irqrestore(&goal_lock, flags);
+	spin_unlock_irqrestore(&balloon_goal_lock, flags);
 	/* The worker may be inflating: its plan is not what is wanted now. It need not hurry. */
 	atomic_inc(&b->generation);
 	balloon_kick_after(b, HZ);
@@ -201,7 +201,7 @@ void balloon_oom_over(struct balloon *b, bool forget)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(&goal_lock, flags);
+	spin_lock_irqsave(&balloon_goal_lock, flags);
 	/* It may have happened again. */
 	if (b->oom_at && !balloon_oom_rest(b)) {
 		/* Nor is there anything to wait for where the host wants no more. */
@@ -210,7 +210,7 @@ void balloon_oom_over(struct balloon *b, bool forget)
 		if (forget)
 			WRITE_ONCE(b->oom_deflated, 0);
 	}
-	spin_unlock_irqrestore(&goal_lock, flags);
+	spin_unlock_irqrestore(&balloon_goal_lock, flags);
 }
 
 /* The first pause after a refusal, and the longest, as the worker's. */
@@ -284,9 +284,9 @@ void balloon_raise_target(struct balloon *b, unsigned long pages)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(&goal_lock, flags);
+	spin_lock_irqsave(&balloon_goal_lock, flags);
 	WRITE_ONCE(b->target, min_t(unsigned long, b->target + pages, LONG_MAX));
-	spin_unlock_irqrestore(&goal_lock, flags);
+	spin_unlock_irqrestore(&balloon_goal_lock, flags);
 }
 
 /**
@@ -302,12 +302,12 @@ void balloon_host_wants(struct balloon *b, unsigned long pages)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(&goal_lock, flags);
+	spin_lock_irqsave(&balloon_goal_lock, flags);
 	WRITE_ONCE(b->target, min_t(unsigned long, pages, LONG_MAX));
 	WRITE_ONCE(b->oom_deflated, 0);
 	WRITE_ONCE(b->oom_at, 0);
 	WRITE_ONCE(b->origin, numa_mem_id());
-	spin_unlock_irqrestore(&goal_lock, flags);
+	spin_unlock_irqrestore(&balloon_goal_lock, flags);
 	balloon_forget_refusals();
 }
 
@@ -704,14 +704,14 @@ static void kick(struct balloon *b, unsigned long delay, bool idle)
 {
 	unsigned long due = jiffies + delay, flags;
 
-	spin_lock_irqsave(&kick_lock, flags);
+	spin_lock_irqsave(&balloon_kick_lock, flags);
 	if (!READ_ONCE(b->stopped) &&
 	    (!delayed_work_pending(&b->work) || time_before(due, b->due))) {
 		WRITE_ONCE(b->due, due);
 		WRITE_ONCE(b->due_idle, idle);
 		mod_delayed_work(balloon_wq, &b->work, delay);
 	}
-	spin_unlock_irqrestore(&kick_lock, flags);
+	spin_unlock_irqrestore(&balloon_kick_lock, flags);
 }
 
 /**

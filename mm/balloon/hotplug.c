@@ -15,21 +15,21 @@
 #include "internal.h"
 
 /* Memory and CPUs bring nodes, at the same time if they like. */
-static DEFINE_MUTEX(nodes_mutex);
+DEFINE_MUTEX(balloon_nodes_mutex);
 
 /* Prepare for every node that is online. */
 static int balloon_update_nodes(void)
 {
 	int nid, err;
 
-	mutex_lock(&nodes_mutex);
+	mutex_lock(&balloon_nodes_mutex);
 	err = balloon_nodes_add();
 	if (!err)
 		err = balloon_rings_update();
 	for_each_online_node(nid)
 		if (balloon_nodes[nid])
 			balloon_sysfs_add_node(nid);
-	mutex_unlock(&nodes_mutex);
+	mutex_unlock(&balloon_nodes_mutex);
 	return err;
 }
 
@@ -62,9 +62,9 @@ static int balloon_cpu_online(unsigned int cpu)
 		return 0;
 	}
 	/* It may have been here before, and its folder gone with its device. */
-	mutex_lock(&nodes_mutex);
+	mutex_lock(&balloon_nodes_mutex);
 	balloon_sysfs_add_node(nid);
-	mutex_unlock(&nodes_mutex);
+	mutex_unlock(&balloon_nodes_mutex);
 	return 0;
 }
 

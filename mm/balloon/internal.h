@@ -19,7 +19,7 @@
  *				under it.
  *   xa_lock of the blocks	stores into the xarray.
  *   balloon_node->ask.lock	what allocations ask; nothing is taken under it.
- *   goal_lock (host.c)		the target, and what was given back beyond it; irq-safe,
+ *   balloon_goal_lock (host.c)	the target, and what was given back beyond it; irq-safe,
  *				nothing is taken under it.
  * zone->lock is taken alone.
  */
@@ -721,5 +721,12 @@ static inline void balloon_sysfs_add_node(int nid) { }
 #endif
 int balloon_parse_target(const char *buf, unsigned long present,
 			 unsigned long *target);
+
+/* No other file takes these, but for a test that holds all locks. */
+extern struct mutex balloon_mutex;
+extern struct mutex balloon_nodes_mutex;
+extern spinlock_t balloon_goal_lock;
+extern spinlock_t balloon_kick_lock;
+extern struct xarray balloon_blocks;
 
 #endif /* _MM_BALLOON_INTERNAL_H */

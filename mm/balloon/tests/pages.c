@@ -8,7 +8,15 @@
 
 #include "pages.h"
 
-static long test_inflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+/**
+ * test_inflate - the host takes everything, or refuses
+ * @b: the test's balloon
+ * @ext: what it is given
+ * @nr: how many
+ *
+ * Return: how many it took.
+ */
+long test_inflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
 	struct test_balloon *t = container_of(b, struct test_balloon, b);
 	unsigned int i;
@@ -20,7 +28,15 @@ static long test_inflate(struct balloon *b, const struct balloon_extent *ext, un
 	return nr;
 }
 
-static long test_deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
+/**
+ * test_deflate - the host gives everything back, or refuses
+ * @b: the test's balloon
+ * @ext: what is asked for
+ * @nr: how many
+ *
+ * Return: how many it gave.
+ */
+long test_deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
 	struct test_balloon *t = container_of(b, struct test_balloon, b);
 	unsigned int i;

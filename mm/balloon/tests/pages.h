@@ -35,6 +35,8 @@ struct test_balloon {
 	long vmstat;
 };
 
+long test_inflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr);
+long test_deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr);
 int test_balloon_init(struct kunit *test);
 void test_balloon_exit(struct kunit *test);
 

@@ -7,6 +7,7 @@
 
 #include <linux/gfp.h>
 #include <linux/mm.h>
+#include <linux/pgalloc_tag.h>
 
 #include "../internal.h"
 #include "../superframe.h"
@@ -19,6 +20,8 @@ static void forget(struct kunit *test, struct page *page, unsigned int nr, bool 
 
 	split_page(page, ilog2(nr));
 	for (i = 0; i < nr; i++) {
+		/* Nobody ever allocated it. */
+		clear_page_tag_ref(page + i);
 		if (hotplugged)
 			__SetPageOffline(page + i);
 		else
