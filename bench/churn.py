@@ -18,7 +18,8 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from common import HUGE, KERNELS, MIB, OUT, PAGE, Guest, accelerator, draw, save
+from common import (HUGE, KERNELS, MIB, OUT, PAGE, Guest, accelerator, add_defrag_mode, defrag_suffix,
+                    draw, save, set_defrag_mode)
 from pattern import Pattern
 
 NODES = 4
@@ -66,12 +67,13 @@ def host_maps(guest, what='AnonHugePages'):
     raise SystemExit(f'the host does not tell {what}')
 
 
-def churn(name, rounds, seed):
+def churn(name, rounds, seed, defrag_mode):
     settings = {'nodes': [SIZE] * NODES, **GUESTS[name]}
     rng = random.Random(seed)
     size = NODES * SIZE * MIB
     shares = []
     with Guest(backend='anon', prealloc=True, cpus=2, name=f'churn-{name}', **settings) as guest:
+        set_defrag_mode(guest, defrag_mode)
         guest.sh('for f in /sys/kernel/mm/transparent_hugepage/hugepages-*kB/enabled; do '
                  'echo madvise > $f; done')
         start, mapped = host_maps(guest), host_maps(guest, 'Rss')
@@ -111,7 +113,7 @@ def churn(name, rounds, seed):
         return result
 
 
-def chart(rounds, results):
+def chart(rounds, results, file):
     """A line for each guest: the share in whole blocks, over the rounds."""
     blocks, plots = [], []
     for name, title in (('patched', 'patched'), ('vanilla', 'unpatched'),
@@ -126,7 +128,7 @@ def chart(rounds, results):
               'set ylabel "% of the memory that the guest has left"\n'
               f'set xrange [0:{rounds}]\nset yrange [0:100]\nset grid\nset key bottom left\n'
               'plot ' + ', '.join(plots) + '\n')
-    draw('churn', script)
+    draw(file, script)
 
 
 def main():
@@ -136,27 +138,30 @@ def main():
     parser.add_argument('--jobs', type=int, default=2, help='guests at a time (default 2)')
     parser.add_argument('--resume', action='store_true',
                         help='run only the guests that an interrupted run did not come to')
+    add_defrag_mode(parser)
     options = parser.parse_args()
+    file = 'churn' + defrag_suffix(parser, options.defrag_mode)
     if options.rounds < HALF:
         parser.error(f'--rounds {options.rounds}: {HALF} at least')
-    settings = {'rounds': options.rounds, 'seed': options.seed, 'accelerator': accelerator()}
+    settings = {'rounds': options.rounds, 'seed': options.seed, 'accelerator': accelerator(),
+                'defrag_mode': options.defrag_mode}
     report = {**settings, 'guests': {}}
-    path = os.path.join(OUT, 'churn.json')
+    path = os.path.join(OUT, f'{file}.json')
     if options.resume and os.path.exists(path):
-        with open(path) as file:
-            before = json.load(file)
-        if {key: before[key] for key in settings} == settings:
+        with open(path) as figures:
+            before = json.load(figures)
+        if {key: before.get(key) for key in settings} == settings:
             report = before
 
     def run(name):
-        report['guests'][name] = churn(name, options.rounds, options.seed)
+        report['guests'][name] = churn(name, options.rounds, options.seed, options.defrag_mode)
         # Each takes long: what is done is kept.
-        save('churn', report)
+        save(file, report)
 
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(run, [name for name in GUESTS if name not in report['guests']]))
     results = report['guests']
-    chart(options.rounds, results)
+    chart(options.rounds, results, file)
 
     reference = results['half']['shares']
     for name in 'patched', 'vanilla':

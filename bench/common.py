@@ -43,6 +43,27 @@ def some_of(names):
     return parse
 
 
+def add_defrag_mode(parser):
+    """An option: what vm.defrag_mode, which only newer kernels have, is to be."""
+    parser.add_argument('--defrag-mode', type=int, choices=(0, 1),
+                        help='vm.defrag_mode of both kernels, with KERNEL=next; figures go to files '
+                             'of their own')
+
+
+def defrag_suffix(parser, mode):
+    """Of the names of files with figures."""
+    if mode is None:
+        return ''
+    if os.environ.get('KERNEL') != 'next':
+        parser.error('--defrag-mode: this kernel has no vm.defrag_mode; try KERNEL=next')
+    return f'-defrag{mode}'
+
+
+def set_defrag_mode(guest, mode):
+    if mode is not None:
+        guest.write('/proc/sys/vm/defrag_mode', mode)
+
+
 def spread(values):
     values = list(values)
     return {'median': statistics.median(values), 'min': min(values), 'max': max(values)}

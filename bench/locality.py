@@ -5,8 +5,9 @@
 A program that is bound to the CPU of one of four nodes, and says nothing of memory, touches 800 MiB
 of the node's 1 GiB. Unpatched, the balloon's pages are out of its reach until a worker gets to
 them. Patched, the host has given credit for all of them and the worker is held back, so that every
-page comes by refill; or there is no credit, and pages are exchanged. Figures go to
-build/bench/locality.json.
+page comes by refill; or there is no credit, and pages are exchanged; or it touches 400 MiB beside
+page cache, with credit, while the node's kswapd is awake, which newer kernels take for a reason to go
+elsewhere. Figures go to build/bench/locality.json.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import threading
 import time
 
 from common import HUGE, KERNELS, MIB, PAGE, Guest, save
+from scenes import Disk, Kswapd
 
 SIZE = 2048 * MIB
 HOLD = '/sys/kernel/debug/balloon/hold'
@@ -23,7 +25,7 @@ CORE = '/sys/kernel/mm/balloon'
 PERIOD = 0.5        # s from one target of a moving balloon to the next
 CASES = {'unpatched': KERNELS['vanilla'], 'unpatched, moving': KERNELS['vanilla'],
          'patched, credit': KERNELS['patched'], 'patched, exchange': KERNELS['patched'],
-         'patched, moving': KERNELS['patched']}
+         'patched, kswapd': KERNELS['patched'], 'patched, moving': KERNELS['patched']}
 
 
 class Moving:
@@ -53,15 +55,19 @@ def numa(guest, name):
 
 
 def measure(case, node):
-    moving = case.endswith('moving')
-    with Guest(nodes=[1024] * 4, name=f'locality-{case.replace(", ", "-")}-{node}',
-               **CASES[case]) as guest:
+    moving, pressed = case.endswith('moving'), case.endswith('kswapd')
+    with Disk(64) as disk, Guest(nodes=[1024] * 4, extra=disk.args,
+                                  name=f'locality-{case.replace(", ", "-")}-{node}',
+                                  **CASES[case]) as guest:
         if case.startswith('patched'):
             for n in range(4):
                 guest.write(f'/sys/devices/system/node/node{n}/balloon/target', 512 * MIB // PAGE)
         guest.settle(SIZE)
-        if case == 'patched, credit':
+        if pressed or case == 'patched, credit':
             guest.write(HOLD, 1)
+            if pressed:
+                kswapd = Kswapd(guest, node)
+                kswapd.wake()
             guest.set_balloon(0)
             while guest.read(f'{CORE}/target') != '0':
                 time.sleep(0.05)
@@ -69,20 +75,26 @@ def measure(case, node):
             guest.write(f'{CORE}/refill', 'exchange')
         before = {name: numa(guest, name) for name in ('numa_miss', 'numa_foreign')}
         began = time.monotonic()
+        program = f'locality {400 if pressed else 800} --cpu {node} --no-thp'
         with Moving(guest, node) if moving else contextlib.nullcontext():
-            words = guest.sh(f'locality 800 --cpu {node} --no-thp', 300).split()
+            said, awake = kswapd.watch(program) if pressed else (guest.sh(program, 300), None)
         took = time.monotonic() - began
+        words = said.split()
         pages = dict(zip(words[::2], map(int, words[1::2])))
         return {'local': pages.get(f'node{node}', 0) / pages['locality'], 'seconds': took,
+                'awake': awake,
                 **{name: numa(guest, name) - before[name] for name in before}}
 
 
 def main():
-    argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--case', action='append', choices=CASES,
+                        help='one of them, any number of times (default: all)')
+    options = parser.parse_args()
     report = {}
     print(f'{"":20}' + ''.join(f'{"node " + str(node):>12}' for node in range(4)) +
           '   numa_miss  numa_foreign')
-    for case in CASES:
+    for case in options.case or CASES:
         runs = report[case] = [measure(case, node) for node in range(4)]
         print(f'{case:20}' + ''.join(f'{run["local"]:12.2%}' for run in runs) +
               f'{sum(run["numa_miss"] for run in runs):12}'

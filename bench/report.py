@@ -229,7 +229,7 @@ SECTIONS = [
      'A program that touches memory all the time.'),
     ('locality', 'Where a program\'s memory lies while half of the guest is ballooned', locality,
      'It is bound to a node\'s CPU and touches 800 MiB of the node\'s 1 GiB. Moving: the host wants '
-     'another amount twice a second meanwhile.'),
+     'another amount twice a second meanwhile. kswapd: 400 MiB, and kswapd is awake all the time.'),
     ('alloc_cost', 'What the allocator pays', alloc_cost,
      'A pair: a page is allocated and freed, a million times.'),
 ]

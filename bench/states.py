@@ -16,8 +16,9 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from common import (GIB, HUGE, KERNELS, MIB, OUT, Guest, accelerator, count, cpu_seconds, draw,
-                    fragment, said, save, some_of, spread)
+from common import (GIB, HUGE, KERNELS, MIB, OUT, Guest, accelerator, add_defrag_mode, count,
+                    cpu_seconds, defrag_suffix, draw, fragment, said, save, set_defrag_mode, some_of,
+                    spread)
 
 NODES = 4
 KEEP = 154          # of 512 pages
@@ -53,9 +54,10 @@ def number(guest, name):
     return int(guest.sh(f"sed -n 's/^{name} //p' /proc/vmstat"))
 
 
-def prepare(guest, case):
+def prepare(guest, case, defrag_mode):
     """Boots it, gets it into its state, and stops it."""
     guest.start()
+    set_defrag_mode(guest, defrag_mode)
     # Neither is to put together again what is prepared here.
     guest.write('/proc/sys/vm/compaction_proactiveness', 0)
     guest.write('/sys/kernel/mm/transparent_hugepage/khugepaged/defrag', 0)
@@ -81,7 +83,7 @@ def measure(guest, case):
             'cpu': cpu * GIB / size, 'cache': number(guest, 'nr_file_pages') - cache}
 
 
-def round_of(case, size):
+def round_of(case, size, defrag_mode):
     """A boot of each kernel. They boot together, and run one by one."""
     guests = {name: Guest(nodes=[size] * NODES, cpus=2, name=f'states-{name}-{case}',
                           extra=['-drive', f'file={DISK},format=raw,if=virtio,readonly=on'],
@@ -90,7 +92,8 @@ def round_of(case, size):
     # A guest ends with the thread that has booted it.
     with ThreadPoolExecutor(len(guests)) as jobs:
         try:
-            list(jobs.map(prepare, guests.values(), [case] * len(guests)))
+            list(jobs.map(prepare, guests.values(), [case] * len(guests),
+                          [defrag_mode] * len(guests)))
             for name, guest in guests.items():
                 results[name] = measure(guest, case)
                 guest.stop()
@@ -100,12 +103,12 @@ def round_of(case, size):
     return results
 
 
-def chart(report):
+def chart(report, name):
     """Bars: what is whole, by case."""
     rows = '\n'.join(f'"{case}" ' + ' '.join(
         f'{100 * spread(run["whole"] for run in runs)["median"]:.2f}'
         for runs in report['cases'][case].values()) for case in report['cases'])
-    draw('states', f'$states << EOD\n{rows}\nEOD\n'
+    draw(name, f'$states << EOD\n{rows}\nEOD\n'
          'set title "Of what the host got back, in whole 2M blocks"\n'
          'set style data histograms\nset style fill solid 0.8\nset ylabel "%"\n'
          'set yrange [0:105]\nset grid y\nset key outside top center horizontal\n'
@@ -118,15 +121,17 @@ def main():
     parser.add_argument('--cases', type=some_of(CASES), default=list(CASES),
                         help=f'which of them (default {",".join(CASES)})')
     parser.add_argument('--size', type=count, default=512, help='MiB of each node (default 512)')
+    add_defrag_mode(parser)
     options = parser.parse_args()
+    suffix = defrag_suffix(parser, options.defrag_mode)
     os.makedirs(OUT, exist_ok=True)
     with open(DISK, 'wb') as disk:
         disk.truncate(64 * MIB)
     report = {'runs': options.runs, 'size': options.size, 'accelerator': accelerator(),
-              'cases': {}, 'ratios': {}}
+              'defrag_mode': options.defrag_mode, 'cases': {}, 'ratios': {}}
     print(f'{NODES} nodes of {options.size} MiB, {options.runs} runs, {report["accelerator"]}')
     for case in options.cases:
-        rounds = [round_of(case, options.size) for _ in range(options.runs)]
+        rounds = [round_of(case, options.size, options.defrag_mode) for _ in range(options.runs)]
         runs = {name: [found[name] for found in rounds] for name in KERNELS}
         report['cases'][case] = runs
         for name, values in runs.items():
@@ -142,8 +147,8 @@ def main():
         print(f'{case:10} times faster: '
               f'{said(report["ratios"][f"{case}, seconds"], "{:.2f}".format)}', flush=True)
     os.unlink(DISK)
-    save('states', report)
-    chart(report)
+    save('states' + suffix, report)
+    chart(report, 'states' + suffix)
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from guest import BUILD, MIB, TOP, Guest, GuestError
+from guest import BUILD, MIB, PAGE, TOP, Guest, GuestError
 
 CORE = '/sys/kernel/mm/balloon'
 
@@ -103,6 +103,69 @@ def node_sum(guest, figure):
     for (node, _), figures in zones(guest).items():
         sums[node] = sums.get(node, 0) + figures[figure]
     return [sums[node] for node in sorted(sums)]
+
+
+# The program; and who looks at kswapd meanwhile, from whatever CPU.
+WATCHED = '''
+rm -f /tmp/ended
+(%s > /tmp/said; echo $? > /tmp/ended) &
+awake=0 seen=0
+while [ ! -s /tmp/ended ]; do
+    read -r pid name state rest < /proc/%d/stat
+    seen=$((seen + 1))
+    [ $state = S ] || awake=$((awake + 1))
+    usleep 20000
+done
+echo $awake $seen
+cat /tmp/said
+exit $(cat /tmp/ended)
+'''
+
+
+class Kswapd:
+    """That of a node with a CPU of its own, of a guest with a Disk of some MiB: it is kept awake.
+
+    It is woken by who may go nowhere else and finds the node below its low watermark, and works
+    until the high one is reached. What it would free in milliseconds takes it minutes here: it is as
+    nice as can be, and another program keeps its CPU busy.
+    """
+
+    # From one watermark to the next, in ten thousandths of a node's memory: it has a way to go.
+    SCALE = 1000
+    # Of the time that a program takes, it is to be awake at least.
+    AWAKE = 0.9
+
+    def __init__(self, guest, node):
+        self.guest, self.node, self.cpu = guest, node, guest.cpus[node][0]
+        self.pid = int(guest.sh(f'pidof kswapd{node}'))
+
+    def wake(self, disk='/dev/vda'):
+        """The node is full, and kswapd has work with page cache. There is no credit yet."""
+        guest, name = self.guest, f'kswapd{self.node}'
+        # Who allocates a huge page wakes nobody, and one that is cached is freed in no time.
+        guest.write('/sys/kernel/mm/transparent_hugepage/enabled', 'never')
+        guest.write('/proc/sys/vm/watermark_scale_factor', self.SCALE)
+        # Whoever closes a disk as the last one has its cache dropped.
+        guest.write(f'/tmp/{name}', f'exec 9< {disk}; blockdev --setra 0 {disk}; '
+                                    f'cat {disk} > /dev/null; echo sh {name}; while :; do :; done')
+        start(guest, f'sh -c "exec taskset {1 << self.cpu:x} sh /tmp/{name}"', f'/tmp/{name}.log')
+        guest.sh(f'renice -n 19 -p {self.pid}')
+        # Below the low watermark, and far from the lowest.
+        zone = max((figures for (node, _), figures in zones(guest).items() if node == self.node),
+                   key=lambda zone: zone['managed'])
+        left = zone['low'] - (zone['low'] - zone['min']) // 3
+        start(guest, f'hoard {(zone["free"] - left) * PAGE // MIB} locked --node {self.node}')
+
+    def watch(self, command, timeout=300):
+        """What COMMAND says, and which part of the time that it took kswapd was awake."""
+        before = counters(self.guest)['pgscan_kswapd']
+        counts, _, said = self.guest.sh(WATCHED % (command, self.pid), timeout).partition('\n')
+        awake, seen = map(int, counts.split())
+        scanned = counters(self.guest)['pgscan_kswapd'] - before
+        if awake < self.AWAKE * seen or not scanned:
+            raise GuestError(f'{self.guest.name}: kswapd{self.node} was awake {awake} of {seen} '
+                             f'times, and scanned {scanned} pages: it was to work all the time')
+        return said, awake / seen
 
 
 def state(guest):

@@ -10,6 +10,7 @@ import unittest
 from common import CORE, GIB, MIB, NODES, PAGE, QUIET, REPORTING, GuestTest, pages
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from scenes import Disk, Kswapd  # noqa: E402
 from soak import Soak  # noqa: E402
 
 HOLD = '/sys/kernel/debug/balloon/hold'
@@ -84,6 +85,21 @@ class Credit(RefillTest):
         for node in range(4):
             with self.subTest(node=node):
                 self.check(guest, node, 800)
+
+    def test_while_kswapd_works(self):
+        """Newer kernels pass over a node whose kswapd is awake before they look at its memory."""
+        with Disk(32) as disk:
+            guest = self.boot(nodes=[512] * 2, flavour='release', extra=disk.args)
+            self.all_but(guest, 96 * MIB)
+            guest.write(HOLD, 1)
+            kswapd = Kswapd(guest, 1)
+            kswapd.wake()
+            self.hold(guest, 0)
+            said, _ = kswapd.watch('locality 96 --cpu 1 --no-thp')
+            got = words(said)
+            self.assertGreaterEqual(got.get('node1', 0) / got['locality'], 0.999, got)
+            self.assertGreaterEqual(self.stat(guest, 'refill')[1], pages(64 * MIB))
+            self.assert_consistent(guest)
 
     def test_one_node_that_is_not_numa(self):
         guest = self.boot(nodes=[1024], append=f'{QUIET} numa=off', flavour='release')
