@@ -80,6 +80,13 @@ test-xen: kernel vanilla $(if $(filter patched,$(HYPERVISOR)),xen) ## tests unde
 	@scripts/initramfs.sh xen
 	@scripts/xen_tests.py $(ARGS)
 
+.PHONY: test-upstream
+test-upstream: $(if $(filter next,$(KERNEL)),deps) ## patches/upstream alone, each fault without and with its fix; needs KERNEL=next
+	@scripts/build.sh upstream-before
+	@scripts/build.sh upstream
+	@scripts/initramfs.sh vanilla
+	@scripts/upstream_test.py $(ARGS)
+
 .PHONY: bench bench-quick
 bench: kernel vanilla ## measure side by side with the unpatched kernel: build/bench/report.html
 	@scripts/initramfs.sh release

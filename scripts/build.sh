@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Builds one kernel: build.sh vanilla | release | debug | kcsan | lint | VARIANT
+# Builds one kernel: build.sh vanilla | release | debug | kcsan | lint | upstream | VARIANT
 #
 #   vanilla   the unpatched kernel, configured as release    build/vanilla/bzImage
 #   release   what is run and measured                       build/bzImage, build/vmlinux
@@ -10,6 +10,8 @@
 #   irqsoff   as release, and traces how long interrupts are off: for bench/irqsoff.py
 #   lend      as release, for guests of Xen: foreign memory is mapped at ballooned pages, and nodes
 #             are none that firmware knows of
+#   upstream  the newest kernel with the fixes of patches/upstream and nothing else of ours, and
+#   upstream-before  without them, configured alike: for upstream_test.py
 #   lint      our sources only, as for debug: every warning and what sparse says is an error
 #
 # and the variants that must build, as far as they concern us:
@@ -26,6 +28,8 @@ flavour=${1-}
 targets=bzImage
 arch=x86
 cross=
+# Which tree; '' is ours.
+tree=
 # What the patches touch of mm/.
 patched_mm="mm/balloon/ mm/page_alloc.o mm/compaction.o mm/show_mem.o mm/vmstat.o"
 # What others' balloons keep their pages with.
@@ -34,7 +38,11 @@ lists=mm/balloon_compaction.o
 patched_mm+=" $lists"
 # What wins comes last. balloon.config is for the options that only our tree has.
 case $flavour in
-vanilla)	src=$PRISTINE obj=$BUILD/vanilla/release names="base release" ;;
+vanilla)	src=$PRISTINE obj=$BUILD/vanilla/release names="base release" tree=vanilla ;;
+upstream-before)
+		src=$PRISTINE obj=$BUILD/vanilla/upstream names="base upstream" tree=vanilla ;;
+upstream)	src=$BUILD/upstream/linux obj=$BUILD/upstream/objects names="base upstream"
+		tree=upstream ;;
 release|debug)	src=$LINUX obj=$BUILD/$flavour names="base balloon $flavour" ;;
 lend)		src=$LINUX obj=$BUILD/lend names="base balloon release lend" ;;
 irqsoff)	src=$LINUX obj=$BUILD/irqsoff names="base balloon release irqsoff" ;;
@@ -66,7 +74,7 @@ arm64)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 ppc64le)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=powerpc cross=powerpc64le-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o $lists arch/powerpc/platforms/pseries/cmm.o" ;;
-*)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | ppc64le" ;;
+*)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | ppc64le" ;;
 esac
 fragments=()
 for name in $names; do
@@ -76,8 +84,10 @@ for name in $names; do
 done
 log=$BUILD/logs/build-$flavour.log
 
+[[ $flavour != upstream* || $KERNEL = next ]] ||
+	die "$flavour: patches/upstream is for the newest kernel: KERNEL=next"
 need make "${cross}gcc" flex bison bc flock
-"$TOP/scripts/tree.sh" $([ "$flavour" != vanilla ] || echo vanilla)
+"$TOP/scripts/tree.sh" $tree
 mkdir -p "$obj" "$BUILD/logs"
 exec 9> "$obj/.lock"
 flock -n 9 || die "another build is at work in ${obj#"$TOP"/}"
@@ -125,6 +135,7 @@ configure() {
 	# A variant lacks much of what base.config wants.
 	case $flavour in
 	vanilla|release|debug|irqsoff|kcsan|lend|lint)	;;
+	upstream*)	fragments=("$TOP/configs/upstream.config") ;;
 	*)	echo "$id" > "$obj/.fragments"
 		return ;;
 	esac

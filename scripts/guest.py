@@ -58,7 +58,9 @@ def kernel_of(flavour):
                                 'debug': 'debug/arch/x86/boot/bzImage',
                                 'kcsan': 'kcsan/arch/x86/boot/bzImage',
                                 'irqsoff': 'irqsoff/arch/x86/boot/bzImage',
-                                'lend': 'lend/arch/x86/boot/bzImage'}[flavour])
+                                'lend': 'lend/arch/x86/boot/bzImage',
+                                'upstream-before': 'vanilla/upstream/arch/x86/boot/bzImage',
+                                'upstream': 'upstream/objects/arch/x86/boot/bzImage'}[flavour])
 
 
 def initramfs_of(flavour):

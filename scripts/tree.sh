@@ -7,6 +7,8 @@
 #                       our files linked into it, the patch queue applied (with KERNEL=next, under
 #                       build/next/)
 #   tree.sh vanilla     the first of them only
+#   tree.sh upstream    build/next/upstream/linux: the pristine tree with patches/upstream applied, and
+#                       nothing else of ours (with KERNEL=next only)
 #
 # and lets a developer change files that the kernel owns, in build/linux:
 #
@@ -21,13 +23,22 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+if [ "${1-}" = upstream ]; then
+	[ "$KERNEL" = next ] || die "patches/upstream is for the newest kernel: KERNEL=next"
+	LINUX=$BUILD/upstream/linux
+	QUEUE=$TOP/patches/upstream
+	SAID+=/upstream
+	# Who makes the pristine tree anew has to look at what is in build/linux first.
+	"$0" vanilla
+fi
+
 # What the trees were made from: their stamps lie beside them.
 PRISTINE_STAMP=$BUILD/vanilla/linux.tarball
-LINUX_STAMP=$BUILD/linux.tarball
-QUEUE_STAMP=$BUILD/linux.queue
+LINUX_STAMP=$LINUX.tarball
+QUEUE_STAMP=$LINUX.queue
 # There while the queue's result is being copied in: what git then calls uncommitted is only
 # half copied.
-INSTALLING=$BUILD/linux.installing
+INSTALLING=$LINUX.installing
 
 stamp_is() { [ "$(cat "$1" 2>/dev/null)" = "$2" ]; }
 
@@ -100,7 +111,7 @@ check_saved() {
 # Applies the queue to copies of the files it touches; only a queue that applies as a whole
 # reaches build/linux.
 apply_queue() {
-	local id patches files scratch=$BUILD/linux.queue.new name
+	local id patches files scratch=$LINUX.queue.new name
 
 	mapfile -t patches < <(queue_patches)
 	for name in "${patches[@]}"; do
@@ -215,7 +226,7 @@ refresh() {
 }
 
 need git tar xz rsync flock
-mkdir -p "$BUILD/vanilla"
+mkdir -p "$BUILD/vanilla" "${LINUX%/*}"
 exec 8> "$BUILD/tree.lock"
 flock 8
 
@@ -227,10 +238,13 @@ vanilla)
 	copy_pristine
 	apply_queue
 	link_own_files ;;
+upstream)
+	copy_pristine
+	apply_queue ;;
 edit)
 	edit "${@:2}" ;;
 refresh)
 	refresh ;;
 *)
-	die "usage: tree.sh [vanilla | edit FILE... | refresh]" ;;
+	die "usage: tree.sh [vanilla | upstream | edit FILE... | refresh]" ;;
 esac
