@@ -117,8 +117,9 @@ END
 own_patch 'mm/balloon: show and set it in sysfs' \
 	mm/balloon/sysfs.c 'Documentation/ABI/testing/*' << 'END'
 Nobody could see which node a balloon's pages came from, nor say which one
-should give. Add counters, a target, and the rings to every node's folder,
-and what concerns all nodes to /sys/kernel/mm/balloon.
+should give, or must not. Add counters, a target, a limit, what a node could
+give, and the rings to every node's folder, and what concerns all nodes to
+/sys/kernel/mm/balloon.
 END
 
 own_patch 'mm/balloon: add a self-check and a simulated host' \

@@ -13,6 +13,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
+#include <linux/sysfs.h>
 #include <linux/topology.h>
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
@@ -588,6 +589,19 @@ static void settle_given(struct balloon *b, const struct balloon_extent *ext,
 	}
 }
 
+/* How many of a node's extents may enter the balloon. With balloon_host_lock held, or a guess. */
+static unsigned int extents_within_limit(int nid, unsigned int order, unsigned int nr)
+{
+	return min_t(unsigned long, nr, balloon_node_room(nid) >> order);
+}
+
+/* It may have been lowered while the host was asked. */
+static void look_at_limit(struct balloon *b, int nid)
+{
+	if (balloon_node_over(nid))
+		balloon_kick_later(b);
+}
+
 /**
  * balloon_give - a batch of the guest's memory to the host
  * @b: the balloon, with balloon_host_lock held
@@ -596,23 +610,39 @@ static void settle_given(struct balloon *b, const struct balloon_extent *ext,
  *	one range of neighbours
  * @nr: how many
  *
- * What the host does not take goes back to the free lists.
+ * What the host does not take, or the node's limit forbids, goes back to the free lists.
  *
  * Context: may sleep.
- * Return: how many extents are in the balloon now.
+ * Return: how many extents are in the balloon now. Fewer than @nr: the host has refused
+ * some, unless balloon_node_full() says that it was the limit.
  */
 unsigned int balloon_give(struct balloon *b, struct balloon_extent *ext, unsigned int nr)
 {
-	unsigned int given = 0;
+	unsigned int given = 0, fit;
 
 	lockdep_assert_held(&balloon_host_lock);
 	if (!nr)
 		return 0;
 	sort(ext, nr, sizeof(*ext), cmp_extents, NULL);
-	if (!b->suspended)
-		given = balloon_host_inflate(b, ext, nr);
+	fit = extents_within_limit(pfn_to_nid(ext->pfn), ext->order, nr);
+	if (!b->suspended && fit)
+		given = balloon_host_inflate(b, ext, fit);
 	settle_given(b, ext, nr, given);
+	look_at_limit(b, pfn_to_nid(ext->pfn));
 	return given;
+}
+
+/**
+ * balloon_node_full - does a node's limit leave no room for one more extent?
+ * @nid: the node
+ * @order: the extent's order
+ *
+ * Context: any.
+ * Return: whether it leaves none.
+ */
+bool balloon_node_full(int nid, unsigned int order)
+{
+	return !extents_within_limit(nid, order, 1);
 }
 
 /**
@@ -647,7 +677,7 @@ unsigned long balloon_take_back(struct balloon *b, const struct balloon_extent *
  * balloon_swap - a batch of the guest's memory for as much of what is ballooned
  * @b: the balloon, with balloon_host_lock held
  * @give: extents of one order and one node, off the guest's lists; they are sorted.
- *	What the host does not take goes back there
+ *	What the host does not take, or the node's limit forbids, goes back there
  * @take: as many extents of the same order, and of one node, chosen from the balloon;
  *	what the host keeps is queued again
  * @nr: how many of each
@@ -664,14 +694,16 @@ unsigned int balloon_swap(struct balloon *b, struct balloon_extent *give,
 			  unsigned int *taken)
 {
 	unsigned long pages = (unsigned long)nr << give[0].order;
-	unsigned int given = 0, i;
+	unsigned int given = 0, fit = nr, i;
 
 	lockdep_assert_held(&balloon_host_lock);
 	*taken = 0;
 	sort(give, nr, sizeof(*give), cmp_extents, NULL);
+	if (pfn_to_nid(give->pfn) != pfn_to_nid(take->pfn))
+		fit = extents_within_limit(pfn_to_nid(give->pfn), give->order, nr);
 	balloon_reserve(pages);
-	if (!b->suspended)
-		given = balloon_host_exchange(b, give, take, nr, taken);
+	if (!b->suspended && fit)
+		given = balloon_host_exchange(b, give, take, fit, taken);
 	for (i = 0; i < *taken; i++)
 		balloon_count_migrated(&take[i], &give[i]);
 	settle_given(b, give, nr, given);
@@ -679,6 +711,7 @@ unsigned int balloon_swap(struct balloon *b, struct balloon_extent *give,
 	balloon_unreserve(pages - ((unsigned long)*taken << give[0].order));
 	if (*taken < given)
 		balloon_kick_later(b);
+	look_at_limit(b, pfn_to_nid(give->pfn));
 	return given;
 }
 

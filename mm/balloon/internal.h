@@ -221,6 +221,9 @@ struct balloon_ask {
  * @stats: see enum balloon_stat
  * @rings: nodes around it; replaced under RCU when memory comes or goes
  * @target: base pages wanted on behalf of this node, or BALLOON_TARGET_AUTO
+ * @limit: base pages that may be ballooned here at most, or BALLOON_LIMIT_MAX. No
+ *	lock: who gives pages to the host looks at it last of all, see
+ *	balloon_node_room()
  * @remote: base pages that lie here on behalf of other nodes' targets, as far as
  *	the worker knows; for the counters
  * @ask: what allocations wait for
@@ -234,6 +237,7 @@ struct balloon_node {
 	atomic_long_t stats[NR_BALLOON_STATS];
 	struct balloon_rings __rcu *rings;
 	unsigned long target;
+	unsigned long limit;
 	unsigned long remote;
 	struct balloon_ask ask;
 	unsigned long exchange_after;
@@ -254,6 +258,9 @@ struct balloon_share {
 	unsigned long get;
 };
 
+/* The balloon may have as much of a node as it can spare. */
+#define BALLOON_LIMIT_MAX	ULONG_MAX
+
 enum balloon_policy { BALLOON_BALANCE, BALLOON_LOCAL, NR_BALLOON_POLICIES };
 
 /*
@@ -268,6 +275,8 @@ extern struct balloon_node *balloon_nodes[MAX_NUMNODES];
 struct balloon_node *balloon_node_add(int nid);
 int balloon_nodes_add(void);
 struct balloon_zone *balloon_page_bz(const struct page *page);
+unsigned long balloon_node_room(int nid);
+unsigned long balloon_node_over(int nid);
 unsigned long balloon_total(void);
 unsigned long balloon_total_partial(void);
 long balloon_kept(void);
@@ -355,6 +364,7 @@ unsigned int balloon_take_pages(int nid, struct balloon_extent *ext, unsigned in
 unsigned int balloon_take_reclaimed(int nid, struct balloon_extent *ext, unsigned int nr);
 unsigned int balloon_take_rest(struct zone *zone, unsigned long pfn,
 			       struct balloon_extent *ext);
+struct page *balloon_take_page_nowait(int nid);
 struct page *balloon_take_hole(struct page *src, bool fuller);
 unsigned int balloon_take_holes(struct page *src, struct balloon_extent *ext, unsigned int nr);
 void balloon_set_offline(const struct balloon_extent *ext, unsigned int nr);
@@ -423,6 +433,7 @@ void balloon_scale_targets(unsigned long *target, unsigned int nr,
  * struct balloon_plan_node - one node in a plan
  * @rings: the nodes around it, itself first; NULL where it is not to be planned for
  * @target: base pages wanted on its behalf, or BALLOON_TARGET_AUTO
+ * @limit: base pages that it may hold at most, without lent ones, or BALLOON_LIMIT_MAX
  * @held: base pages that it holds, without lent ones
  * @partial: those of @held that are in partial blocks
  * @least: to so many of @held it can go down: where the host refuses, to all
@@ -441,6 +452,7 @@ void balloon_scale_targets(unsigned long *target, unsigned int nr,
 struct balloon_plan_node {
 	const struct balloon_rings *rings;
 	unsigned long target;
+	unsigned long limit;
 	unsigned long held;
 	unsigned long partial;
 	unsigned long least;
@@ -541,6 +553,7 @@ void balloon_host_coalesced(struct balloon *b);
 void balloon_settle(struct balloon *b, const struct balloon_extent *ext,
 		    unsigned int nr, unsigned int done);
 unsigned int balloon_give(struct balloon *b, struct balloon_extent *ext, unsigned int nr);
+bool balloon_node_full(int nid, unsigned int order);
 unsigned long balloon_take_back(struct balloon *b, const struct balloon_extent *ext,
 				unsigned int nr, unsigned long reserved);
 unsigned int balloon_swap(struct balloon *b, struct balloon_extent *give,
@@ -548,7 +561,7 @@ unsigned int balloon_swap(struct balloon *b, struct balloon_extent *give,
 			  unsigned int *taken);
 void balloon_count_migrated(const struct balloon_extent *from, const struct balloon_extent *to);
 
-/* Why the balloon rests short of its target, or what it is at. */
+/* Why the balloon rests short of its target, or what it is at; see Documentation/ABI. */
 enum balloon_state {
 	BALLOON_SETTLED,
 	BALLOON_INFLATING,
@@ -610,6 +623,9 @@ bool balloon_watermarks_update(void);
 
 /* For so long after an exchange for an allocation, nothing comes home to its node. */
 #define BALLOON_HOME_PAUSE	(10 * HZ)
+
+/* worker.c */
+int balloon_set_node_limit(int nid, unsigned long pages);
 
 /* pursue.c: one pass of the worker, batch by batch */
 enum balloon_pass_stage { PASS_SUPERFRAMES, PASS_PAGES, PASS_RECLAIM };
@@ -719,8 +735,8 @@ void balloon_sysfs_add_node(int nid);
 #else
 static inline void balloon_sysfs_add_node(int nid) { }
 #endif
-int balloon_parse_target(const char *buf, unsigned long present,
-			 unsigned long *target);
+int balloon_parse_pages(const char *buf, const char *none, unsigned long present,
+			unsigned long *pages);
 
 /* No other file takes these, but for a test that holds all locks. */
 extern struct mutex balloon_mutex;

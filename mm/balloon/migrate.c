@@ -54,6 +54,12 @@ static void await_host(struct page *page)
 	}
 }
 
+/* May what is ballooned on one node come to another? On the same one it is no more than before. */
+static bool may_move(int from, int to, unsigned int order)
+{
+	return from == to || !balloon_node_full(to, order);
+}
+
 /* A free superframe for one of @nid: from there, or ring by ring. */
 static bool take_substitute(int nid, struct balloon_extent *ext)
 {
@@ -64,9 +70,26 @@ static bool take_substitute(int nid, struct balloon_extent *ext)
 	rcu_read_lock();
 	rings = rcu_dereference(balloon_nodes[nid]->rings);
 	for (i = 0; rings && i < rings->nr && !taken; i++)
-		taken = balloon_take_superframe_nowait(rings->node[i].nid, ext);
+		taken = may_move(nid, rings->node[i].nid, SUPERFRAME_ORDER) &&
+			balloon_take_superframe_nowait(rings->node[i].nid, ext);
 	rcu_read_unlock();
 	return taken;
+}
+
+/* The same for a base page. */
+static struct page *take_substitute_page(int nid)
+{
+	struct balloon_rings *rings;
+	struct page *page = NULL;
+	unsigned int i;
+
+	rcu_read_lock();
+	rings = rcu_dereference(balloon_nodes[nid]->rings);
+	for (i = 0; rings && i < rings->nr && !page; i++)
+		if (may_move(nid, rings->node[i].nid, 0))
+			page = balloon_take_page_nowait(rings->node[i].nid);
+	rcu_read_unlock();
+	return page;
 }
 
 /* Where its substitute is kept, so that who may not have it in the end gives it back. */
@@ -214,11 +237,13 @@ static bool migrate_give_back(struct balloon *b, struct page *src)
 /*
  * The page that is to take @src's place, offline and with a place in its block: @dst if
  * its block holds more of the balloon than @src's, else a hole of a block that does;
- * where somebody @must have the range, any hole, or @dst. A hole has a reference. An error
- * is returned as such.
+ * where somebody @must have the range, any hole, or @dst, or, if the limit of that one's node
+ * forbids it, a page of the nearest node that may hold more. Others than @dst have a
+ * reference. An error is returned as such.
  */
 static struct page *migrate_pick_dst(struct page *dst, struct page *src, bool must)
 {
+	bool may = may_move(page_to_nid(src), page_to_nid(dst), 0);
 	struct page *hole = NULL;
 	int err;
 
@@ -227,8 +252,12 @@ static struct page *migrate_pick_dst(struct page *dst, struct page *src, bool mu
 		if (!hole && !must)
 			return ERR_PTR(-EBUSY);
 	}
+	if (!hole && !may && must)
+		hole = take_substitute_page(page_to_nid(src));
 	if (hole)
 		return hole;
+	if (!may)
+		return ERR_PTR(-EBUSY);
 
 	err = balloon_block_reserve(dst, GFP_NOWAIT | __GFP_NOWARN);
 	if (err)
@@ -294,8 +323,12 @@ static int migrate_superframe(struct balloon *b, struct page *head)
 	if (!other)
 		return -EBUSY;
 	set_substitute(head, 0);
-	/* Since it was isolated, others of the range may have been traded, in vain. */
-	if (balloon_has_surplus(b)) {
+	/*
+	 * Since it was isolated, others of the range may have been traded, in vain, and the
+	 * other node may have come to its limit.
+	 */
+	if (balloon_has_surplus(b) ||
+	    !may_move(page_to_nid(head), page_to_nid(other), SUPERFRAME_ORDER)) {
 		balloon_put_superframe(other);
 		return -EBUSY;
 	}

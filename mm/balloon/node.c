@@ -47,6 +47,7 @@ struct balloon_node *balloon_node_add(int nid)
 
 	bn->nid = nid;
 	bn->target = BALLOON_TARGET_AUTO;
+	bn->limit = BALLOON_LIMIT_MAX;
 	bn->exchange_after = jiffies;
 	spin_lock_init(&bn->ask.lock);
 	init_waitqueue_head(&bn->ask.wait);
@@ -127,6 +128,46 @@ unsigned long balloon_node_count(int nid, unsigned long *superframes,
 	return s * SUPERFRAME_PAGES + p + f;
 }
 EXPORT_SYMBOL_GPL(balloon_node_count);
+
+/**
+ * balloon_node_room - how much more may be ballooned on a node by its limit
+ * @nid: the node
+ *
+ * Who is about to give pages of the node to the host asks last of all, with
+ * balloon_host_lock held: pages enter the balloon under it, so that no two of them
+ * have the same room. What takes another's place on the same node needs none.
+ *
+ * Context: any.
+ * Return: base pages.
+ */
+unsigned long balloon_node_room(int nid)
+{
+	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
+	unsigned long limit = bn ? READ_ONCE(bn->limit) : 0, pages;
+
+	if (limit == BALLOON_LIMIT_MAX)
+		return limit;
+	pages = balloon_node_count(nid, NULL, NULL, NULL);
+	return limit - min(limit, pages);
+}
+
+/**
+ * balloon_node_over - what a node has to give back, as it holds more than its limit
+ * @nid: the node
+ *
+ * Context: any.
+ * Return: base pages; lent ones count, but can't be given back.
+ */
+unsigned long balloon_node_over(int nid)
+{
+	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
+	unsigned long limit = bn ? READ_ONCE(bn->limit) : 0, pages, foreign;
+
+	if (limit == BALLOON_LIMIT_MAX)
+		return 0;
+	pages = balloon_node_count(nid, NULL, NULL, &foreign);
+	return min(pages - min(pages, limit), pages - foreign);
+}
 
 /**
  * balloon_total - base pages that the registered balloon holds, lent ones included

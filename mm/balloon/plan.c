@@ -9,6 +9,9 @@
  * A node with a target holds more than was claimed there only if `auto` nodes have no
  * room for it.
  *
+ * No node is to hold more than its limit. What it does hold beyond that has to leave,
+ * whether there is another place for it or not: it is planned for as if it had left.
+ *
  * No page, no lock, no host: tools/testing/balloon/ compares it with brute force.
  */
 #include <linux/mm.h>
@@ -528,11 +531,23 @@ static void plan_rest(struct balloon_plan *plan, struct pool *pool, unsigned lon
 	plan->missing += left;
 }
 
+/* What is beyond the limit is as good as gone; up to the limit there is room. */
+static void obey_limit(struct balloon_plan_node *node)
+{
+	unsigned long most = max(node->limit, node->least);
+	unsigned long over = node->held - min(node->held, most);
+
+	node->held -= over;
+	node->free += over;
+	node->partial = min(node->partial, node->held);
+	node->grow = min(node->grow, node->limit - min(node->limit, node->held));
+}
+
 /**
  * balloon_plan - say what each node shall hold
  * @plan: the snapshot, and the answer: @want, @remote and @origin of each node,
  *	@missing, @extra and @afar. What nodes have to give (@grow, @move, @shift, @free) is
- *	used up.
+ *	used up, and @held is no more than the limit, but for what can't leave.
  *
  * All @want together are @goal, less @missing, plus @extra.
  *
@@ -550,12 +565,13 @@ void balloon_plan(struct balloon_plan *plan)
 	for (nid = 0; nid < plan->nr; nid++) {
 		struct balloon_plan_node *node = &plan->node[nid];
 
+		node->least = min(node->least, node->held);
+		obey_limit(node);
 		node->unclaimed = node->held;
 		node->claimed = 0;
 		node->want = 0;
 		node->remote = 0;
 		node->origin = nid;
-		node->least = min(node->least, node->held);
 		if (!node->rings)
 			node->grow = 0;
 		node->move = min(node->move, node->grow);

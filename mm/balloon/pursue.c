@@ -111,6 +111,17 @@ static unsigned long node_holds(int nid, unsigned long *superframes, unsigned lo
 	return *superframes * SUPERFRAME_PAGES + *partial;
 }
 
+/* How many of them its limit allows: lent ones, which are none of them, count for it. */
+static unsigned long node_limit(struct balloon_node *bn, int nid)
+{
+	unsigned long limit = READ_ONCE(bn->limit), foreign;
+
+	if (limit == BALLOON_LIMIT_MAX)
+		return limit;
+	balloon_node_count(nid, NULL, NULL, &foreign);
+	return limit - min(limit, foreign);
+}
+
 /* What of it could come home; see HOME_PART. */
 static unsigned long home_room(struct balloon *b, struct balloon_node *bn, unsigned long spare,
 			       unsigned long present)
@@ -137,6 +148,7 @@ static void snapshot_node(struct balloon *b, struct balloon_node *bn, int nid)
 	*node = (struct balloon_plan_node){
 		.rings = rcu_dereference(bn->rings),
 		.target = READ_ONCE(bn->target),
+		.limit = node_limit(bn, nid),
 		.present = present,
 	};
 	node->held = node_holds(nid, &superframes, &node->partial);
@@ -276,9 +288,9 @@ static unsigned long give_batch(struct balloon *b, int nid, struct balloon_exten
 
 	trace_balloon_inflate(nid, p->plan.node[nid].origin, order, (unsigned long)nr << order,
 			      (unsigned long)given << order);
-	/* It will not take more on other nodes. */
+	/* It will not take more on other nodes. That a node has come to its limit is no refusal. */
 	if (given < nr) {
-		p->inflate_refused = true;
+		p->inflate_refused |= !balloon_node_full(nid, order);
 		p->learned = true;
 	}
 	if (given) {
@@ -418,8 +430,10 @@ static bool grow_node(struct balloon *b, int nid, bool whole)
 	if (held >= want || !missing)
 		return false;
 	if (whole) {
-		nr = min(want / SUPERFRAME_PAGES - min(want / SUPERFRAME_PAGES, superframes),
-			 DIV_ROUND_UP(missing, SUPERFRAME_PAGES));
+		/* One too many, for which base pages go back, there may be up to the limit. */
+		nr = min3(want / SUPERFRAME_PAGES - min(want / SUPERFRAME_PAGES, superframes),
+			  DIV_ROUND_UP(missing, SUPERFRAME_PAGES),
+			  balloon_node_room(nid) / SUPERFRAME_PAGES);
 		if (!nr || node_isset(nid, p->no_superframe))
 			return false;
 		grow_by_superframes(b, nid, nr);
@@ -453,15 +467,24 @@ static void grow_all(struct balloon *b, bool whole)
 	}
 }
 
-/* A batch back from the host. Returns base pages. */
-static unsigned long get_batch(struct balloon *b, int nid, unsigned int order, unsigned long want)
+/*
+ * A batch back from the host: as far as it allows, or, for a node that is above its limit,
+ * in any case. Returns base pages.
+ */
+static unsigned long get_batch(struct balloon *b, int nid, unsigned int order, unsigned long want,
+			       bool over)
 {
 	struct balloon_pass *p = b->pass;
 	unsigned long reserved, got = 0;
 	unsigned int nr = 0;
 
 	mutex_lock(&balloon_host_lock);
-	reserved = balloon_reserve_credit(balloon_goal(b), want, 1UL << order);
+	if (over) {
+		reserved = round_down(min(want, balloon_node_over(nid)), 1UL << order);
+		balloon_reserve(reserved);
+	} else {
+		reserved = balloon_reserve_credit(balloon_goal(b), want, 1UL << order);
+	}
 	if (reserved)
 		nr = order ? balloon_dequeue_superframes(nid, b->ext, reserved >> order) :
 			     balloon_dequeue_pages(nid, b->ext, reserved);
@@ -491,7 +514,7 @@ static unsigned long get_batch(struct balloon *b, int nid, unsigned int order, u
  * The host has refused a whole superframe: it may have its pieces. The block stays
  * split until the host gives superframes again, so that the next try needs no other.
  */
-static unsigned long get_pieces(struct balloon *b, int nid, unsigned long want)
+static unsigned long get_pieces(struct balloon *b, int nid, unsigned long want, bool over)
 {
 	unsigned long superframes, partial;
 
@@ -499,28 +522,42 @@ static unsigned long get_pieces(struct balloon *b, int nid, unsigned long want)
 	WRITE_ONCE(b->pieces, true);
 	if (!partial && !balloon_split_superframe(nid))
 		return 0;
-	return get_batch(b, nid, 0, min(want, SUPERFRAME_PAGES));
+	return get_batch(b, nid, 0, min(want, SUPERFRAME_PAGES), over);
 }
 
-/* One batch of a node that holds too much. Returns whether one was due. */
-static bool shrink_node(struct balloon *b, int nid)
+/* By how much the balloon is to shrink on a node. */
+static unsigned long node_surplus(struct balloon *b, int nid, bool limit)
 {
-	struct balloon_pass *p = b->pass;
 	unsigned long goal = balloon_goal(b), total = balloon_total();
-	unsigned long superframes, partial, held, want = p->plan.node[nid].want;
-	unsigned long over, whole, pages, got, batch;
+	unsigned long superframes, partial, held, want = b->pass->plan.node[nid].want;
+
+	if (limit)
+		return balloon_node_over(nid);
+	held = node_holds(nid, &superframes, &partial);
+	return min(held - min(held, want), total - min(total, goal));
+}
+
+/*
+ * One batch of a node that holds too much: for the total, or, whatever that is, for its
+ * @limit. Returns whether one was due.
+ */
+static bool shrink_node(struct balloon *b, int nid, bool limit)
+{
+	unsigned long over = node_surplus(b, nid, limit);
+	struct balloon_pass *p = b->pass;
+	unsigned long superframes, partial, held, want, whole, pages, got, batch;
 
 	held = node_holds(nid, &superframes, &partial);
-	if (held <= want || total <= goal || node_isset(nid, p->kept))
+	over = min(over, held);
+	if (!over || node_isset(nid, p->kept))
 		return false;
-	over = min(held - want, total - goal);
 	want = held - over;
 	/* Base pages first, but so that whole superframes are left: none is split for them. */
 	whole = min(superframes, want / SUPERFRAME_PAGES);
 	pages = want - whole * SUPERFRAME_PAGES;
 	pages = pages <= partial ? partial - pages : min(partial, over);
 	if (pages) {
-		got = get_batch(b, nid, 0, min_t(unsigned long, pages, BALLOON_BATCH_PAGES));
+		got = get_batch(b, nid, 0, min_t(unsigned long, pages, BALLOON_BATCH_PAGES), limit);
 		/* Others may have them in hand: that does not keep superframes here. */
 		if (!got && (p->deflate_refused || over < SUPERFRAME_PAGES))
 			pass_learns(p, nid, &p->kept);
@@ -530,20 +567,21 @@ static bool shrink_node(struct balloon *b, int nid)
 	if (over >= SUPERFRAME_PAGES) {
 		batch = min(b->deflate_batch ?: BALLOON_BATCH_DEFLATE, BALLOON_BATCH_SUPERFRAMES);
 		got = get_batch(b, nid, SUPERFRAME_ORDER,
-				min(round_down(over, SUPERFRAME_PAGES), batch * SUPERFRAME_PAGES));
+				min(round_down(over, SUPERFRAME_PAGES), batch * SUPERFRAME_PAGES),
+				limit);
 		if (got)
 			WRITE_ONCE(b->pieces, false);
 		else if (p->deflate_refused)
-			got = get_pieces(b, nid, over);
+			got = get_pieces(b, nid, over, limit);
 	} else {
-		got = balloon_split_superframe(nid) ? get_batch(b, nid, 0, over) : 0;
+		got = balloon_split_superframe(nid) ? get_batch(b, nid, 0, over, limit) : 0;
 	}
 	if (!got)
 		pass_learns(p, nid, &p->kept);
 	return true;
 }
 
-static void shrink_all(struct balloon *b)
+static void shrink_all(struct balloon *b, bool limit)
 {
 	struct balloon_pass *p = b->pass;
 	bool due = true;
@@ -554,7 +592,7 @@ static void shrink_all(struct balloon *b)
 		for (left = p->plan.nr; (nid = node_in_turn(p, &left)) != NUMA_NO_NODE;) {
 			if (!pass_goes_on(b))
 				return;
-			due |= shrink_node(b, nid);
+			due |= shrink_node(b, nid, limit);
 		}
 	}
 }
@@ -597,7 +635,7 @@ static unsigned long swap_batch(struct balloon *b, int to, int from, struct ball
 	trace_balloon_deflate(from, to, order, (unsigned long)found << order,
 			      (unsigned long)taken << order);
 	if (given < found) {
-		p->inflate_refused = true;
+		p->inflate_refused |= !balloon_node_full(to, order);
 		p->learned = true;
 	}
 	if (taken < given || !found) {
@@ -694,7 +732,25 @@ static void drain_lists(struct balloon_pass *p)
 	nodes_clear(p->no_page);
 }
 
-/* Does every node hold what it shall? As of the plan. */
+/*
+ * What a node holds beyond its limit, and has found no place elsewhere, goes back: the
+ * total falls short for it. Returns whether there is such a node.
+ */
+static bool obey_limits(struct balloon *b)
+{
+	struct balloon_pass *p = b->pass;
+	struct balloon_node *bn;
+	bool over = false;
+	int nid;
+
+	for_each_balloon_node(bn, nid)
+		over |= balloon_node_over(nid) && !node_isset(nid, p->kept);
+	if (over)
+		shrink_all(b, true);
+	return over;
+}
+
+/* Does every node hold what it shall? As of the plan, which can't do what a limit wants. */
 static bool plan_is_met(struct balloon *b)
 {
 	struct balloon_pass *p = b->pass;
@@ -705,7 +761,8 @@ static bool plan_is_met(struct balloon *b)
 	if (balloon_total() != balloon_goal(b))
 		return false;
 	for_each_balloon_node(bn, nid)
-		if (node_holds(nid, &superframes, &partial) != p->plan.node[nid].want)
+		if (node_holds(nid, &superframes, &partial) != p->plan.node[nid].want ||
+		    balloon_node_over(nid))
 			return false;
 	return true;
 }
@@ -718,14 +775,14 @@ static void carry_out(struct balloon *b)
 {
 	struct balloon_pass *p = b->pass;
 
-	shrink_all(b);
+	shrink_all(b, false);
 	if (b->max_order >= SUPERFRAME_ORDER)
 		grow_all(b, true);
 	/* A superframe that is missing elsewhere is no reason for base pages here. */
 	if (!p->learned || p->stage > PASS_SUPERFRAMES)
 		grow_all(b, false);
 	/* One superframe too many was taken so that base pages can go back. */
-	shrink_all(b);
+	shrink_all(b, false);
 	move_all(b);
 }
 
@@ -759,6 +816,8 @@ enum balloon_pass_end balloon_pursue(struct balloon *b)
 			continue;
 		if (plan_is_met(b))
 			return PASS_MET;
+		if (obey_limits(b))
+			continue;
 		/* What moves only is not taken in pieces, nor reclaimed. */
 		if (!balloon_pass_missing(b) || p->inflate_refused || p->stage == PASS_RECLAIM)
 			return PASS_SHORT;

@@ -301,13 +301,15 @@ static unsigned long job_credit(struct refill_job *j)
 	return got;
 }
 
-/* Base pages by which a node is above the level at which it has plenty. */
+/* Base pages by which a node is above the level at which it has plenty, within its limit. */
 static unsigned long refill_plenty(int nid)
 {
 	unsigned long keep = max(PLENTY_SUPERFRAMES * SUPERFRAME_PAGES,
 				 NODE_DATA(nid)->node_present_pages / PLENTY_PART);
 	unsigned long spare = balloon_node_spare(nid);
 
+	if (balloon_node_full(nid, SUPERFRAME_ORDER))
+		return 0;
 	return spare - min(spare, keep);
 }
 

@@ -16,26 +16,27 @@
 #include "internal.h"
 
 /**
- * balloon_parse_target - read a node's target
+ * balloon_parse_pages - read a node's target or limit
  * @buf: what was written
- * @present: the system's present base pages
- * @target: where to store base pages, or BALLOON_TARGET_AUTO
+ * @none: the word that means that there is none
+ * @present: the system's present base pages: who writes more has mistaken the unit
+ * @pages: where to store base pages, or ULONG_MAX for @none
  *
- * Return: 0; -EINVAL, with @target unchanged, for anything that is neither
- * "auto" nor a decimal number up to @present.
+ * Return: 0; -EINVAL, with @pages unchanged, for anything that is neither
+ * @none nor a decimal number up to @present.
  */
-int balloon_parse_target(const char *buf, unsigned long present,
-			 unsigned long *target)
+int balloon_parse_pages(const char *buf, const char *none, unsigned long present,
+			unsigned long *pages)
 {
-	unsigned long pages;
+	unsigned long value;
 
-	if (sysfs_streq(buf, "auto")) {
-		*target = BALLOON_TARGET_AUTO;
+	if (sysfs_streq(buf, none)) {
+		*pages = ULONG_MAX;
 		return 0;
 	}
-	if (kstrtoul(buf, 10, &pages) || pages > present)
+	if (kstrtoul(buf, 10, &value) || value > present)
 		return -EINVAL;
-	*target = pages;
+	*pages = value;
 	return 0;
 }
 
@@ -103,13 +104,16 @@ static ssize_t nr_foreign_show(struct device *dev, struct device_attribute *attr
 }
 static DEVICE_ATTR_RO(nr_foreign);
 
+static ssize_t emit_pages(char *buf, unsigned long pages, const char *none)
+{
+	return pages == ULONG_MAX ? sysfs_emit(buf, "%s\n", none) :
+				    sysfs_emit(buf, "%lu\n", pages);
+}
+
 static ssize_t target_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	unsigned long target = READ_ONCE(balloon_nodes[dev->id]->target);
-
-	if (target == BALLOON_TARGET_AUTO)
-		return sysfs_emit(buf, "auto\n");
-	return sysfs_emit(buf, "%lu\n", target);
+	static_assert(BALLOON_TARGET_AUTO == ULONG_MAX);
+	return emit_pages(buf, READ_ONCE(balloon_nodes[dev->id]->target), "auto");
 }
 
 static ssize_t target_store(struct device *dev, struct device_attribute *attr,
@@ -118,7 +122,7 @@ static ssize_t target_store(struct device *dev, struct device_attribute *attr,
 	unsigned long target;
 	int err;
 
-	err = balloon_parse_target(buf, all_present_pages(), &target);
+	err = balloon_parse_pages(buf, "auto", all_present_pages(), &target);
 	if (!err)
 		err = balloon_set_node_target(dev->id, target);
 	return err ? err : len;

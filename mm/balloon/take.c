@@ -517,8 +517,9 @@ static unsigned int take_zone_holes(struct zone *zone, struct balloon_zone *bz,
 	return n;
 }
 
-static unsigned int take_pages(int nid, struct balloon_extent *ext, unsigned int nr,
-			       zone_spare_fn spare)
+/* Off the free lists, movable and offline, and without a place in their blocks yet. */
+static unsigned int take_off_lists(int nid, struct balloon_extent *ext, unsigned int nr,
+				   zone_spare_fn spare)
 {
 	struct zone *zones = NODE_DATA(nid)->node_zones;
 	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
@@ -539,7 +540,13 @@ static unsigned int take_pages(int nid, struct balloon_extent *ext, unsigned int
 		} while (got && n < nr);
 	}
 	adopt_pages(ext, n);
-	return keep_places(ext, n);
+	return n;
+}
+
+static unsigned int take_pages(int nid, struct balloon_extent *ext, unsigned int nr,
+			       zone_spare_fn spare)
+{
+	return keep_places(ext, take_off_lists(nid, ext, nr, spare));
 }
 
 /**
@@ -574,6 +581,32 @@ unsigned int balloon_take_pages(int nid, struct balloon_extent *ext, unsigned in
 unsigned int balloon_take_reclaimed(int nid, struct balloon_extent *ext, unsigned int nr)
 {
 	return take_pages(nid, ext, nr, zone_reclaimed);
+}
+
+/* Without reclaim, nor waiting for readers of /proc/kcore: one that faults may be why. */
+static struct page *keep_place_nowait(const struct balloon_extent *ext)
+{
+	struct page *page = pfn_to_page(ext->pfn);
+
+	if (!balloon_block_reserve(page, GFP_NOWAIT | __GFP_NOWARN))
+		return page;
+	balloon_page_put(page);
+	return NULL;
+}
+
+/**
+ * balloon_take_page_nowait - take a free base page of a node, for one that migrates
+ * @nid: the node
+ *
+ * Context: process context; does not reclaim.
+ * Return: the page, to be passed to balloon_page_arrives() with another reference, or to
+ * balloon_put_page(); NULL if there is none within balloon_zone_spare().
+ */
+struct page *balloon_take_page_nowait(int nid)
+{
+	struct balloon_extent ext;
+
+	return take_off_lists(nid, &ext, 1, balloon_zone_spare) ? keep_place_nowait(&ext) : NULL;
 }
 
 /*
@@ -624,18 +657,9 @@ static unsigned int take_holes_for(struct page *src, bool fuller, struct balloon
 struct page *balloon_take_hole(struct page *src, bool fuller)
 {
 	struct balloon_extent ext;
-	struct page *page;
 	bool stuck;
 
-	if (!take_holes_for(src, fuller, &ext, 1, &stuck))
-		return NULL;
-	page = pfn_to_page(ext.pfn);
-	if (balloon_block_reserve(page, GFP_NOWAIT | __GFP_NOWARN)) {
-		balloon_page_put(page);
-		return NULL;
-	}
-	/* Not waiting for readers of /proc/kcore: one that faults may be what is migrated for. */
-	return page;
+	return take_holes_for(src, fuller, &ext, 1, &stuck) ? keep_place_nowait(&ext) : NULL;
 }
 
 /* How often others get their turn. */

@@ -52,6 +52,22 @@ static void mend_blocks(struct balloon *b)
 		balloon_kick_after(b, HZ);
 }
 
+/* Would more be taken if nodes had no limits? Of what is free, or @used as well. */
+static bool limits_forbid(struct balloon *b, bool used)
+{
+	unsigned long missing = balloon_pass_missing(b), forbidden = 0, has;
+	struct balloon_node *bn;
+	int nid;
+
+	for_each_balloon_node(bn, nid) {
+		has = balloon_node_spare(nid);
+		if (used)
+			has += balloon_reclaimable(nid);
+		forbidden += has - min(has, balloon_node_room(nid));
+	}
+	return missing && forbidden >= min(missing, SUPERFRAME_PAGES);
+}
+
 static enum balloon_state why_short(struct balloon *b)
 {
 	struct balloon_pass *p = b->pass;
@@ -60,8 +76,15 @@ static enum balloon_state why_short(struct balloon *b)
 		return BALLOON_WAIT_HOST;
 	if (p->booting)
 		return BALLOON_WAIT_HELD;
-	if (p->pressed || balloon_oom_rest(b))
+	if (balloon_oom_rest(b))
 		return BALLOON_WAIT_PRESSURE;
+	/* Who raises it gets what is free there. */
+	if (limits_forbid(b, false))
+		return BALLOON_WAIT_LIMIT;
+	if (p->pressed)
+		return BALLOON_WAIT_PRESSURE;
+	if (limits_forbid(b, true))
+		return BALLOON_WAIT_LIMIT;
 	return BALLOON_WAIT_GUEST_MEMORY;
 }
 
@@ -159,12 +182,17 @@ static bool something_to_be_had(struct balloon *b)
 	bool pressed = false;
 	int nid;
 
-	if (!missing || b->state != BALLOON_WAIT_GUEST_MEMORY)
+	if (!missing ||
+	    (b->state != BALLOON_WAIT_GUEST_MEMORY && b->state != BALLOON_WAIT_LIMIT))
 		return true;
 	missing = min(missing, SUPERFRAME_PAGES);
 	for_each_balloon_node(bn, nid) {
+		unsigned long room = balloon_node_room(nid);
+
+		if (balloon_node_over(nid))
+			return true;
 		balloon_drain_node(nid);
-		spare += balloon_node_spare(nid);
+		spare += min(balloon_node_spare(nid), room);
 		if (spare >= missing)
 			return true;
 	}
@@ -172,7 +200,7 @@ static bool something_to_be_had(struct balloon *b)
 		return false;
 	spare = 0;
 	for_each_balloon_node(bn, nid)
-		spare += balloon_reclaimable(nid);
+		spare += min(balloon_reclaimable(nid), balloon_node_room(nid));
 	return spare >= missing;
 }
 
@@ -326,6 +354,31 @@ int balloon_set_node_target(int nid, unsigned long pages)
 	return 0;
 }
 EXPORT_SYMBOL_GPL(balloon_set_node_target);
+
+/**
+ * balloon_set_node_limit - how much may be ballooned on a node at most
+ * @nid: the node
+ * @pages: base pages, or BALLOON_LIMIT_MAX
+ *
+ * From now on nothing is begun that would bring the node above it. A batch that is on its
+ * way to the host may still arrive, and goes back like what the node holds beyond it.
+ *
+ * Context: may sleep; not from the backend's operations.
+ * Return: 0; -ENODEV where there is no such node.
+ */
+int balloon_set_node_limit(int nid, unsigned long pages)
+{
+	struct balloon_node *bn;
+
+	if (nid < 0 || nid >= MAX_NUMNODES || !node_online(nid))
+		return -ENODEV;
+	bn = READ_ONCE(balloon_nodes[nid]);
+	if (!bn)
+		return -ENODEV;
+	/* What lies elsewhere for want of room here may come home. */
+	balloon_retarget(pages > xchg(&bn->limit, pages));
+	return 0;
+}
 
 /* Everything of one node that the host gives back in one go. Returns base pages. */
 static unsigned long drain_node(struct balloon *b, int nid, unsigned int order, bool *found)

@@ -233,6 +233,7 @@ static struct balloon_plan *new_plan(struct kunit *test, const struct machine *m
 		struct balloon_plan_node *node = &plan->node[nid];
 
 		node->target = BALLOON_TARGET_AUTO;
+		node->limit = BALLOON_LIMIT_MAX;
 		node->rings = nid % step ? plan->node[0].rings : build(test, m, nid);
 		node->present = present_of(nid);
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What may be written to a node's target.
+ * What may be written to a node's target, and to its limit.
  */
 #include <kunit/test.h>
 
@@ -70,7 +70,7 @@ static void target_text(struct kunit *test)
 	const struct target_case *c = test->param_value;
 	const unsigned long before = 4711;
 	unsigned long target = before;
-	int err = balloon_parse_target(c->text, PRESENT, &target);
+	int err = balloon_parse_pages(c->text, "auto", PRESENT, &target);
 
 	if (c->target == REFUSED) {
 		KUNIT_EXPECT_EQ(test, err, -EINVAL);
@@ -78,6 +78,23 @@ static void target_text(struct kunit *test)
 	} else {
 		KUNIT_EXPECT_EQ(test, err, 0);
 		KUNIT_EXPECT_EQ(test, target, c->target);
+	}
+}
+
+/* Each has its own word, and not the other's. */
+static void limit_text(struct kunit *test)
+{
+	const struct target_case *c = test->param_value;
+	bool number = c->target < REFUSED;
+	unsigned long limit = 4711;
+	int err = balloon_parse_pages(c->text, "max", PRESENT, &limit);
+
+	if (!strcmp(c->text, "max")) {
+		KUNIT_EXPECT_EQ(test, err, 0);
+		KUNIT_EXPECT_EQ(test, limit, BALLOON_LIMIT_MAX);
+	} else {
+		KUNIT_EXPECT_EQ(test, err, number ? 0 : -EINVAL);
+		KUNIT_EXPECT_EQ(test, limit, number ? c->target : 4711);
 	}
 }
 
@@ -89,15 +106,15 @@ static void target_long(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, text);
 	memset(text, '9', PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, balloon_parse_target(text, PRESENT, &target), -EINVAL);
+	KUNIT_EXPECT_EQ(test, balloon_parse_pages(text, "auto", PRESENT, &target), -EINVAL);
 	KUNIT_EXPECT_EQ(test, target, 7);
 
 	/* Leading zeros are no reason to refuse, however many there are. */
 	memset(text, '0', PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, balloon_parse_target(text, PRESENT, &target), 0);
+	KUNIT_EXPECT_EQ(test, balloon_parse_pages(text, "auto", PRESENT, &target), 0);
 	KUNIT_EXPECT_EQ(test, target, 0);
 	text[PAGE_SIZE - 1] = '5';
-	KUNIT_EXPECT_EQ(test, balloon_parse_target(text, PRESENT, &target), 0);
+	KUNIT_EXPECT_EQ(test, balloon_parse_pages(text, "auto", PRESENT, &target), 0);
 	KUNIT_EXPECT_EQ(test, target, 5);
 }
 
@@ -105,6 +122,7 @@ KUNIT_ARRAY_PARAM(target, target_cases, target_desc);
 
 static struct kunit_case sysfs_cases[] = {
 	KUNIT_CASE_PARAM(target_text, target_gen_params),
+	KUNIT_CASE_PARAM(limit_text, target_gen_params),
 	KUNIT_CASE(target_long),
 	{}
 };

@@ -20,21 +20,21 @@ int node_distance(int from, int to)
 }
 
 /* The function is cut out of sysfs.c by the Makefile: nothing else there is arithmetic. */
-#include "parse_target.h"
+#include "parse_pages.h"
 
-static void check_target(const char *text)
+static void check_pages(const char *text, const char *none)
 {
 	unsigned long present = 1UL << 34, target = 12345, i;
-	int err = balloon_parse_target(text, present, &target);
+	int err = balloon_parse_pages(text, none, present, &target);
 
 	if (err) {
 		if (err != -EINVAL || target != 12345)
 			fail("'%s': %d, target %lu", text, err, target);
 		return;
 	}
-	if (target == BALLOON_TARGET_AUTO) {
-		if (strncmp(text, "auto", 4))
-			fail("'%s' is auto", text);
+	if (target == ULONG_MAX) {
+		if (strncmp(text, none, strlen(none)))
+			fail("'%s' is %s", text, none);
 		return;
 	}
 	if (target > present)
@@ -55,7 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(text, data, min(size, sizeof(text) - 1));
 	text[min(size, sizeof(text) - 1)] = 0;
-	check_target(text);
+	check_pages(text, "auto");
+	check_pages(text, "max");
 
 	bytes = data + 10;
 	nr_bytes = size - 10;

@@ -66,9 +66,9 @@ static void print_case(void)
 		const struct balloon_plan_node *n = &at->node[i];
 
 		fprintf(stderr,
-			"  node %u: target %ld held %lu partial %lu least %lu grow %lu move %lu free %lu present %lu rings",
-			i, (long)n->target, n->held, n->partial, n->least, n->grow, n->move,
-			n->free, n->present);
+			"  node %u: target %ld limit %ld held %lu partial %lu least %lu grow %lu move %lu free %lu present %lu rings",
+			i, (long)n->target, (long)n->limit, n->held, n->partial, n->least,
+			n->grow, n->move, n->free, n->present);
 		for (j = 0; n->rings && j < n->rings->nr; j++)
 			fprintf(stderr, " %d:%d", n->rings->node[j].distance,
 				n->rings->node[j].nid);
@@ -116,6 +116,30 @@ static void scaled(const struct snapshot *s, unsigned long *t)
 		limit = asked == sum ? s->goal : (unsigned long)(asked * s->goal / sum) / SF * SF;
 		t[i] = limit - given;
 		given = limit;
+	}
+}
+
+/*
+ * A node above its limit is planned for as if what has to leave had left, and nowhere is
+ * more room than the limit has.
+ */
+static void within_limits(const struct snapshot *s, struct snapshot *to)
+{
+	unsigned int i;
+
+	*to = *s;
+	for (i = 0; i < s->nr; i++) {
+		struct balloon_plan_node *n = &to->node[i];
+		unsigned long most = max(n->limit, min(n->least, n->held));
+
+		if (n->held > most) {
+			n->free += n->held - most;
+			n->held = most;
+		}
+		n->partial = min(n->partial, n->held);
+		n->grow = n->limit < n->held ? 0 : min(n->grow, n->limit - n->held);
+		n->move = min(n->move, n->grow);
+		n->shift = min(n->shift, n->grow);
 	}
 }
 
@@ -293,8 +317,10 @@ static void run_plan(const struct snapshot *s)
 	plans++;
 }
 
-static void check_plan(const struct snapshot *s)
+static void check_plan(const struct snapshot *snapshot)
 {
+	static struct snapshot within;
+	const struct snapshot *s = &within;
 	unsigned long held = 0, want = 0, grow = 0, least = 0, place, partials = 0;
 	static struct snapshot again;
 	unsigned int round, targets, targeted = 0;
@@ -302,11 +328,16 @@ static void check_plan(const struct snapshot *s)
 	struct balloon_plan *p = &plan1;
 	unsigned int i;
 
-	at = s;
+	at = snapshot;
 	result = NULL;
-	run_plan(s);
+	within_limits(snapshot, &within);
+	run_plan(snapshot);
 	result = p;
 	cases++;
+	for (i = 0; i < s->nr; i++)
+		CHECK(p->node[i].want <= max(snapshot->node[i].limit,
+					     min(snapshot->node[i].least, snapshot->node[i].held)),
+		      "node %u: above its limit", i);
 
 	for (i = 0; i < s->nr; i++) {
 		const struct balloon_plan_node *n = &s->node[i];
@@ -322,7 +353,8 @@ static void check_plan(const struct snapshot *s)
 			 n->least % SF == 0 && n->move % SF == 0;
 		roomy &= room >= SF;
 		targeted += n->target != BALLOON_TARGET_AUTO;
-		even &= n->grow == n->move && n->free == n->grow;
+		even &= n->grow == n->move &&
+			(n->free == n->grow || n->limit != BALLOON_LIMIT_MAX);
 		partials += p->node[i].want % SF != 0;
 		CHECK(p->node[i].want <= n->held + room, "node %u: more than it has room for", i);
 		CHECK(p->node[i].want >= min(n->least, n->held), "node %u: below what can't leave",
@@ -577,6 +609,7 @@ static void all_small(unsigned int part, unsigned int parts)
 
 				node->target = t == BALLOON_TARGET_AUTO ? t : t * SF;
 				node->rings = rings[i];
+				node->limit = BALLOON_LIMIT_MAX;
 				node->held = digit(&x, 4) * SF;
 				node->present = 3 * SF;
 				node->free = node->present - node->held;
@@ -592,10 +625,44 @@ static void all_small(unsigned int part, unsigned int parts)
 	}
 }
 
+/* The same with limits: which node has one, and how low, for two orders of distance. */
+static void all_small_limits(void)
+{
+	static const unsigned long targets[] = { BALLOON_TARGET_AUTO, 0, 2 };
+	static const unsigned long limits[] = { 0, 1, 2, BALLOON_LIMIT_MAX };
+	unsigned long n, x;
+	unsigned int d, i;
+	struct snapshot s = { .nr = 3, .hungry = NUMA_NO_NODE };
+
+	doing = "exhaustive, limits";
+	for (d = 0; d < 27; d += 13) {
+		distances(d);
+		for (n = 0; n < 27 * 64 * 64 * 10; n++) {
+			x = n;
+			for (i = 0; i < 3; i++) {
+				struct balloon_plan_node *node = &s.node[i];
+				unsigned long t = targets[digit(&x, ARRAY_SIZE(targets))];
+				unsigned long limit = limits[digit(&x, ARRAY_SIZE(limits))];
+
+				node->target = t == BALLOON_TARGET_AUTO ? t : t * SF;
+				node->limit = limit == BALLOON_LIMIT_MAX ? limit : limit * SF;
+				node->rings = rings[i];
+				node->held = digit(&x, 4) * SF;
+				node->present = 3 * SF;
+				set_room(node, node->present - node->held);
+			}
+			s.goal = x * SF;
+			s.origin = n % 3;
+			s.policy = n / 3 & 1 ? BALLOON_LOCAL : BALLOON_BALANCE;
+			check_plan(&s);
+		}
+	}
+}
+
 static void random_snapshot(u64 *rnd, struct snapshot *s)
 {
 	unsigned long held = 0, present = 0;
-	unsigned int i, kind = next_random(rnd) % 8;
+	unsigned int i, kind = next_random(rnd) % 16;
 
 	for (i = 0; i < s->nr; i++) {
 		struct balloon_plan_node *n = &s->node[i];
@@ -623,6 +690,12 @@ static void random_snapshot(u64 *rnd, struct snapshot *s)
 			n->least = next_random(rnd) % (n->held + 1);
 		n->shift = n->move;
 		n->rings = rings[i];
+		n->limit = BALLOON_LIMIT_MAX;
+		if (kind & 8 && next_random(rnd) % 2) {
+			n->limit = next_random(rnd) % 3 ? next_random(rnd) % (n->present + 1) : 0;
+			if (next_random(rnd) % 2)
+				n->limit = round_down(n->limit, SF);
+		}
 		if (next_random(rnd) % 16 == 0) {
 			n->rings = NULL;
 			n->least = n->held;
@@ -692,6 +765,7 @@ static void remainders(u64 *rnd, unsigned long n)
 		for (i = 0; i < nodes; i++) {
 			s.node[i].rings = rings[i];
 			s.node[i].target = BALLOON_TARGET_AUTO;
+			s.node[i].limit = BALLOON_LIMIT_MAX;
 			s.node[i].present = 40 * SF;
 			set_room(&s.node[i], 40 * SF);
 		}
@@ -748,6 +822,7 @@ static void small_steps(void)
 	for (i = 0; i < 3; i++) {
 		s.node[i].rings = rings[i];
 		s.node[i].target = BALLOON_TARGET_AUTO;
+		s.node[i].limit = BALLOON_LIMIT_MAX;
 		s.node[i].present = 60 * SF;
 		set_room(&s.node[i], 60 * SF);
 	}
@@ -937,6 +1012,7 @@ static int largest(const char *name, int how)
 
 			memset(n, 0, sizeof(*n));
 			n->rings = rings[i];
+			n->limit = how & 32 && i % 3 ? present / 4 : BALLOON_LIMIT_MAX;
 			n->present = present;
 			n->held = next_random(&rnd) % (present / 2);
 			n->free = present / 2 - next_random(&rnd) % (present / 4);
@@ -998,6 +1074,8 @@ int main(int argc, char **argv)
 		slow |= largest("half of the nodes for the others, one ring", 17);
 		slow |= largest("auto, balance", 2);
 		slow |= largest("auto, local", 6);
+		slow |= largest("a target each, limits, many rings", 32);
+		slow |= largest("auto, limits", 34);
 		verdict("a plan takes less than 5 ms", !slow);
 		return slow;
 	}
@@ -1011,6 +1089,9 @@ int main(int argc, char **argv)
 	verdict("rings: order, ends and text", true);
 	all_small(part, parts);
 	verdict("plan: all of 3 nodes x 3 superframes, all distance orders", true);
+	if (!part)
+		all_small_limits();
+	verdict("plan: all of 3 nodes x 3 superframes, with limits", true);
 	random_plans(&rnd, n / 4);
 	verdict("plan: random machines", true);
 	remainders(&rnd, n / 40);

@@ -130,6 +130,23 @@ static void check_extents(const struct balloon_extent *ext, unsigned int nr, boo
 	}
 }
 
+/*
+ * What comes to a node that is at its limit takes the place of something that is away, of the
+ * same node.
+ */
+static void check_limit(const struct balloon_extent *ext, unsigned int nr)
+{
+	struct balloon_node *bn = balloon_nodes[mem_map[ext->pfn].nid];
+	unsigned long held = balloon_node_count(bn->nid, NULL, NULL, NULL), away = 0;
+	unsigned int z;
+
+	for (z = 0; z < MAX_NR_ZONES; z++)
+		away += bn->zones[z].superframes_away * SF + bn->zones[z].partial_away;
+	if (held - away + ((unsigned long)nr << ext->order) > max(bn->limit, held))
+		fail("node %d holds %lu, %lu of them away, and gets %u extents of order %u: limit %lu",
+		     bn->nid, held, away, nr, ext->order, bn->limit);
+}
+
 static void goal_moves(void);
 
 static void host_has(const struct balloon_extent *ext, unsigned int nr, bool has)
@@ -163,6 +180,7 @@ static long host_inflate(struct balloon *b, const struct balloon_extent *ext, un
 
 	send_notices();
 	check_extents(ext, nr, true);
+	check_limit(ext, nr);
 	/* What somebody was spared by wears off. */
 	world.goal_max = max(world.goal_max, balloon_goal(b));
 	/*
@@ -274,6 +292,7 @@ static long host_exchange(struct balloon *b, const struct balloon_extent *give,
 	if (one_in(8))
 		return -EOPNOTSUPP;
 	check_extents(give, nr, true);
+	check_limit(give, nr);
 	check_extents(take, nr, false);
 	if (give[0].order != take[0].order)
 		fail("an exchange of two orders");
@@ -965,6 +984,17 @@ static void op_node_target(void)
 		fail("node %d has a target", nid);
 }
 
+static void op_limit(void)
+{
+	unsigned long pages = BALLOON_LIMIT_MAX;
+	int nid = one_in(20) ? (int)rnd(20) - 5 : some_node();
+
+	if (one_in(2))
+		pages = one_in(2) ? 0 : rnd(2 * world.present / nr_node_ids);
+	if (!balloon_set_node_limit(nid, pages) && (nid < 0 || nid >= (int)nr_node_ids))
+		fail("node %d has a limit", nid);
+}
+
 static void op_settings(void)
 {
 	switch (rnd(6)) {
@@ -1486,6 +1516,7 @@ static void op_quiet(void)
 {
 	unsigned long before, goal, total, nid, spare = 0, due, pfn, nearer = 0;
 	unsigned long began = jiffies;
+	bool allowed = false;
 	unsigned int n;
 
 	/* Nobody does anything beside it. */
@@ -1519,6 +1550,10 @@ static void op_quiet(void)
 	}
 	goal = balloon_goal(B);
 	total = balloon_total();
+	for (nid = 0; nid < nr_node_ids; nid++)
+		if (balloon_nodes[nid] && balloon_node_over(nid))
+			fail("node %lu rests above its limit of %lu, by %lu", nid,
+			     balloon_nodes[nid]->limit, balloon_node_over(nid));
 	if (n > 3000 && !(total < goal))
 		fail("the worker does not come to rest: %lu of %lu", total, goal);
 	if (total > goal) {
@@ -1549,12 +1584,15 @@ static void op_quiet(void)
 				unsigned long s, p, f;
 
 				balloon_node_count(nid, &s, &p, &f);
-				printf("node %lu: %lu superframes %lu partial %lu lent, target %ld\n",
+				printf("node %lu: %lu superframes %lu partial %lu lent, target %ld limit %ld\n",
 				       nid, s, p, f,
-				       balloon_nodes[nid] ? (long)balloon_nodes[nid]->target : 0);
+				       balloon_nodes[nid] ? (long)balloon_nodes[nid]->target : 0,
+				       balloon_nodes[nid] ? (long)balloon_nodes[nid]->limit : 0);
 			}
 		}
-		for (nid = 0; nid < nr_node_ids; nid++)
+		for (nid = 0; nid < nr_node_ids; nid++) {
+			unsigned long on_node = 0;
+
 			for (n = 0; n < MAX_NR_ZONES; n++) {
 				struct zone *zone = &node_data[nid]->node_zones[n];
 				unsigned long can = 0, z;
@@ -1579,13 +1617,19 @@ static void op_quiet(void)
 						can += 1UL << buddy_order(page);
 				}
 				z = balloon_zone_spare(zone);
-				spare += min(z, can);
+				on_node += min(z, can);
 				if (verbose)
 					printf("node %lu zone %u: spare %lu can %lu free %lu present %lu min %lu high %lu\n",
 					       nid, n, z, can, zone_page_state(zone, NR_FREE_PAGES),
 					       zone->present_pages, zone->_watermark[0],
 					       zone->_watermark[2]);
 			}
+			spare += min(on_node, balloon_node_room(nid));
+			allowed |= balloon_node_spare(nid) + balloon_reclaimable(nid) >
+				   balloon_node_room(nid);
+		}
+		if (B->state == BALLOON_WAIT_LIMIT && !allowed)
+			fail("it waits for a limit, and none is in its way");
 		if (!rings_are_old() && spare > 8 * SF / 4 + nr_node_ids * 2)
 			fail("the balloon rests at %lu of %lu, %lu could be had, state %d", total,
 			     goal, spare, B->state);
@@ -2003,6 +2047,7 @@ static const struct {
 	[OP_DEVICE] = { "device", 2, op_device },
 	[OP_READ] = { "read", 2, op_read },
 	[OP_QUIET] = { "quiet", 1, op_quiet },
+	[OP_LIMIT] = { "limit", 4, op_limit },
 };
 
 const char *op_name(unsigned int type)
