@@ -26,7 +26,7 @@ FLOORS = {
     # who asks
     'worker': 4, 'pursue': 4, 'refill': 4, 'gather': 4, 'evacuate': 4, 'migrate': 4,
     'hotplug': 4, 'foreign': 4, 'unpopulated': 4, 'sysfs': 4, 'debug': 4, 'sim': 4, 'pressure': 4,
-    'hibernate': 4,
+    'hibernate': 4, 'available': 4,
 }
 
 # A trace event belongs to whichever file has CREATE_TRACE_POINTS; to raise it is to call nobody.

@@ -115,7 +115,7 @@ not, and a host that does not answer is not waited for again.
 END
 
 own_patch 'mm/balloon: show and set it in sysfs' \
-	mm/balloon/sysfs.c 'Documentation/ABI/testing/*' << 'END'
+	mm/balloon/{sysfs,available}.c 'Documentation/ABI/testing/*' << 'END'
 Nobody could see which node a balloon's pages came from, nor say which one
 should give, or must not. Add counters, a target, a limit, what a node could
 give, and the rings to every node's folder, and what concerns all nodes to

@@ -88,6 +88,15 @@ static bool in_free_block(unsigned long pfn)
 	return false;
 }
 
+/* Is all of it free? */
+static bool is_free_block(unsigned long pfn)
+{
+	struct page *page = pfn_to_page(pfn);
+
+	return in_free_block(pfn) ||
+	       (PageBuddy(page) && buddy_order_unsafe(page) >= SUPERFRAME_ORDER);
+}
+
 /*
  * Compaction asks /proc/sys/vm/compact_unevictable_allowed, which is its own: as
  * that is by default. For the guest's sake nobody's locked memory is touched.
@@ -185,6 +194,40 @@ static bool evacuate_suits(struct zone *zone, unsigned long pfn, int most, bool 
 	cost = cost_of(pfn, most, mend, &v->ballooned);
 	return cost >= 0 &&
 	       (mend ? cost && !v->ballooned : v->ballooned < SUPERFRAME_PAGES);
+}
+
+/* So many blocks of a zone tell how many could be had: whoever reads a file has them looked at. */
+#define ESTIMATE_LOOKS	64UL
+
+/**
+ * balloon_evacuable - how many blocks of a zone could be made whole
+ * @zone: the zone, whose memory stays online
+ *
+ * As far as there is free memory for what lies in them, which is not asked here.
+ *
+ * Context: may sleep.
+ * Return: an estimate: some blocks all over the zone speak for the others.
+ */
+unsigned long balloon_evacuable(struct zone *zone)
+{
+	unsigned long pfn = ALIGN(zone->zone_start_pfn, SUPERFRAME_PAGES), i;
+	unsigned long blocks = zone_end_pfn(zone) > pfn ?
+			       (zone_end_pfn(zone) - pfn) / SUPERFRAME_PAGES : 0;
+	unsigned long looks = min(blocks, ESTIMATE_LOOKS), found = 0;
+	int most = most_moved[ARRAY_SIZE(most_moved) - 1];
+	struct victim v;
+
+	if (pageblock_order > SUPERFRAME_ORDER)
+		return 0;
+	for (i = 0; i < looks; i++) {
+		unsigned long at = pfn + blocks * i / looks * SUPERFRAME_PAGES;
+
+		/* What is free already, or in the balloon in part, makes no superframe more. */
+		found += evacuate_suits(zone, at, most, false, &v) && !v.ballooned &&
+			 !is_free_block(at);
+		cond_resched();
+	}
+	return looks ? DIV_ROUND_UP(found * blocks, looks) : 0;
 }
 
 /* Looked at in one go: meanwhile memory can't go offline. */

@@ -353,6 +353,7 @@ unsigned int balloon_dequeue_emptiest(struct balloon_zone *bz, struct balloon_ex
 
 /* take.c: free memory of the guest, taken beside the allocator, and put back */
 unsigned long balloon_zone_spare(struct zone *zone);
+unsigned long balloon_zone_spare_with(struct zone *zone, unsigned long more);
 unsigned long balloon_node_spare(int nid);
 void balloon_drain_zone(struct zone *zone);
 void balloon_drain_node(int nid);
@@ -588,6 +589,7 @@ bool balloon_evacuate(struct balloon *b, int nid, unsigned long pages,
 		      struct balloon_extent *ext, unsigned int *nr_superframes,
 		      unsigned int *nr_pages);
 bool balloon_mend(struct balloon *b);
+unsigned long balloon_evacuable(struct zone *zone);
 #else
 static inline void balloon_evacuate_anew(void) { }
 static inline bool balloon_evacuate(struct balloon *b, int nid, unsigned long pages,
@@ -603,7 +605,27 @@ static inline bool balloon_mend(struct balloon *b)
 {
 	return false;
 }
+
+static inline unsigned long balloon_evacuable(struct zone *zone)
+{
+	return 0;
+}
 #endif
+
+/**
+ * struct balloon_available - what could be inflated on a node, each page once
+ * @superframes: superframes that are free
+ * @evacuation: superframes that evacuation could make, an estimate
+ * @pages: base pages beside these
+ */
+struct balloon_available {
+	unsigned long superframes;
+	unsigned long evacuation;
+	unsigned long pages;
+};
+
+/* available.c */
+void balloon_node_available(int nid, struct balloon_available *a);
 
 /* pressure.c: what inflation may reclaim, and the brake */
 enum balloon_reclaim_mode {

@@ -129,6 +129,35 @@ static ssize_t target_store(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RW(target);
 
+static ssize_t limit_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	static_assert(BALLOON_LIMIT_MAX == ULONG_MAX);
+	return emit_pages(buf, READ_ONCE(balloon_nodes[dev->id]->limit), "max");
+}
+
+static ssize_t limit_store(struct device *dev, struct device_attribute *attr,
+			   const char *buf, size_t len)
+{
+	unsigned long limit;
+	int err;
+
+	err = balloon_parse_pages(buf, "max", all_present_pages(), &limit);
+	if (!err)
+		err = balloon_set_node_limit(dev->id, limit);
+	return err ? err : len;
+}
+static DEVICE_ATTR_RW(limit);
+
+static ssize_t available_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct balloon_available a;
+
+	balloon_node_available(dev->id, &a);
+	return sysfs_emit(buf, "superframes %lu\nevacuation %lu\npages %lu\n", a.superframes,
+			  a.evacuation, a.pages);
+}
+static DEVICE_ATTR_RO(available);
+
 /* A binary attribute, const or not as groups have them. */
 #define group_bin_attribute	typeof(**((struct attribute_group *)NULL)->bin_attrs)
 
@@ -186,6 +215,8 @@ static struct attribute *node_attrs[] = {
 	&dev_attr_nr_partial.attr,
 	&dev_attr_nr_foreign.attr,
 	&dev_attr_target.attr,
+	&dev_attr_limit.attr,
+	&dev_attr_available.attr,
 	&dev_attr_stat.attr,
 	NULL
 };

@@ -30,8 +30,11 @@
 #define HOLD_SUPERFRAMES	16U
 #define HOLD_PAGES		((unsigned int)SUPERFRAME_PAGES)
 
-/* Free memory of a zone that may leave, beyond a mark and what is reserved beside it. */
-static unsigned long zone_above(struct zone *zone, unsigned long mark)
+/*
+ * Free memory of a zone that may leave, beyond a mark and what is reserved beside it, if
+ * @more pages were free than there are.
+ */
+static unsigned long zone_above(struct zone *zone, unsigned long mark, unsigned long more)
 {
 	unsigned long free, keep;
 
@@ -56,7 +59,20 @@ static unsigned long zone_above(struct zone *zone, unsigned long mark)
  */
 unsigned long balloon_zone_spare(struct zone *zone)
 {
-	return zone_above(zone, high_wmark_pages(zone) + zone->present_pages / 64);
+	return balloon_zone_spare_with(zone, 0);
+}
+
+/**
+ * balloon_zone_spare_with - the same if more of it were free
+ * @zone: the zone
+ * @more: so many base pages
+ *
+ * Context: any.
+ * Return: base pages.
+ */
+unsigned long balloon_zone_spare_with(struct zone *zone, unsigned long more)
+{
+	return zone_above(zone, high_wmark_pages(zone) + zone->present_pages / 64, more);
 }
 
 /*
@@ -66,7 +82,7 @@ unsigned long balloon_zone_spare(struct zone *zone)
  */
 static unsigned long zone_reclaimed(struct zone *zone)
 {
-	return zone_above(zone, low_wmark_pages(zone));
+	return zone_above(zone, low_wmark_pages(zone), 0);
 }
 
 /**
