@@ -158,9 +158,10 @@ struct balloon {
 	bool pieces;
 	/* private: its host can't be called, under the conversation mutex */
 	bool suspended;
-	/* private: why it rests or what it is at, and since when */
+	/* private: why it rests or what it is at, and since when; and whether it looks into that */
 	int state;
 	unsigned long state_since;
+	bool looking;
 	/* private: the worker, when it runs next if that is pending, and whether only to gather */
 	unsigned long due;
 	bool due_idle;

@@ -39,6 +39,9 @@ DEFINE_MUTEX(balloon_host_lock);
 DEFINE_MUTEX(balloon_mutex);
 static struct balloon *balloon;
 
+/* Who waits for a change of state is told by this file, once there is one. */
+struct kernfs_node *balloon_state_file;
+
 /* Protects the target, and what was given back beyond it: set from any context. */
 DEFINE_SPINLOCK(balloon_goal_lock);
 
@@ -956,12 +959,26 @@ static const char * const state_names[NR_BALLOON_STATES] = {
 	[BALLOON_SETTLED]		= "settled",
 	[BALLOON_INFLATING]		= "inflating",
 	[BALLOON_DEFLATING]		= "deflating",
+	[BALLOON_MOVING]		= "moving",
 	[BALLOON_WAIT_GUEST_MEMORY]	= "guest-memory",
 	[BALLOON_WAIT_PRESSURE]		= "pressure",
 	[BALLOON_WAIT_HOST]		= "host-refused",
 	[BALLOON_WAIT_LIMIT]		= "limit",
 	[BALLOON_WAIT_HELD]		= "held",
 };
+
+/**
+ * balloon_notify_state - who polls the file with the state is to look again
+ *
+ * Context: process context.
+ */
+void balloon_notify_state(void)
+{
+	struct kernfs_node *file = READ_ONCE(balloon_state_file);
+
+	if (file)
+		sysfs_notify_dirent(file);
+}
 
 /**
  * balloon_set_state - what the balloon is at, or why it rests
@@ -972,10 +989,50 @@ static const char * const state_names[NR_BALLOON_STATES] = {
  */
 void balloon_set_state(struct balloon *b, enum balloon_state state)
 {
+	unsigned long now = jiffies;
+
 	if (READ_ONCE(b->state) == state)
 		return;
-	WRITE_ONCE(b->state_since, jiffies);
+	trace_balloon_state(b->state, state, (now - b->state_since) / HZ, READ_ONCE(b->target),
+			    balloon_total());
+	WRITE_ONCE(b->state_since, now);
 	WRITE_ONCE(b->state, state);
+	balloon_notify_state();
+}
+
+/**
+ * balloon_direction - where a balloon goes that is not as it should be
+ * @b: the balloon
+ *
+ * Context: any.
+ * Return: the state for that.
+ */
+enum balloon_state balloon_direction(struct balloon *b)
+{
+	unsigned long goal = balloon_goal(b), total = balloon_total();
+
+	if (total == goal)
+		return BALLOON_MOVING;
+	return total < goal ? BALLOON_INFLATING : BALLOON_DEFLATING;
+}
+
+/*
+ * What was wanted before may be met, and what is wanted now not have been looked at: who
+ * has just asked for it is not told that all is well. When the worker has looked he is told
+ * to look again.
+ */
+static enum balloon_state state_of(struct balloon *b)
+{
+	/* Pairs with the release of balloon_pass_begin(): it looks, or is through with that. */
+	bool pending = smp_load_acquire(&b->planned) != atomic_read(&b->generation);
+	enum balloon_state state;
+
+	/* Pairs with the releases at the end of looking: the state is of after that. */
+	pending |= smp_load_acquire(&b->looking);
+	state = READ_ONCE(b->state);
+	if (state == BALLOON_SETTLED && pending && !READ_ONCE(b->stopped))
+		return balloon_direction(b);
+	return state;
 }
 
 /**
@@ -997,7 +1054,7 @@ unsigned int balloon_print_state(char *buf, size_t size)
 	rcu_read_lock();
 	b = balloon_current();
 	if (b) {
-		state = READ_ONCE(b->state);
+		state = state_of(b);
 		since = READ_ONCE(b->state_since);
 	}
 	rcu_read_unlock();
@@ -1062,6 +1119,7 @@ int balloon_host_attach(struct balloon *b, work_func_t worker)
 	b->planned = atomic_read(&b->generation);
 	b->state = BALLOON_SETTLED;
 	b->state_since = jiffies;
+	b->looking = false;
 
 	mutex_lock(&balloon_mutex);
 	if (balloon) {
@@ -1091,6 +1149,8 @@ void balloon_host_detach(struct balloon *b)
 	mutex_lock(&balloon_host_lock);
 	WRITE_ONCE(balloon, NULL);
 	mutex_unlock(&balloon_host_lock);
+	/* What is wanted of nobody is met. */
+	balloon_set_state(b, BALLOON_SETTLED);
 	/* Who migrates one of its pages may be waiting for that lock, and then puts it back. */
 	lost = balloon_write_off(b);
 	mutex_unlock(&balloon_mutex);

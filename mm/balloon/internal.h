@@ -567,6 +567,7 @@ enum balloon_state {
 	BALLOON_SETTLED,
 	BALLOON_INFLATING,
 	BALLOON_DEFLATING,
+	BALLOON_MOVING,
 	BALLOON_WAIT_GUEST_MEMORY,
 	BALLOON_WAIT_PRESSURE,
 	BALLOON_WAIT_HOST,
@@ -575,7 +576,10 @@ enum balloon_state {
 	NR_BALLOON_STATES
 };
 
+extern struct kernfs_node *balloon_state_file;
 void balloon_set_state(struct balloon *b, enum balloon_state state);
+void balloon_notify_state(void);
+enum balloon_state balloon_direction(struct balloon *b);
 unsigned int balloon_print_state(char *buf, size_t size);
 
 /*

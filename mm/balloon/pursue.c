@@ -28,12 +28,13 @@
 /* So often in a row reclaim may bring nothing that can be taken. */
 #define VAIN_MAX		64
 
-static void say_what_it_is_at(struct balloon *b)
+/* Before there is a plan, nobody knows whether something is to move. */
+static void say_what_it_is_at(struct balloon *b, bool unmet)
 {
-	unsigned long goal = balloon_goal(b), total = balloon_total();
+	enum balloon_state state = balloon_direction(b);
 
-	if (total != goal)
-		balloon_set_state(b, total < goal ? BALLOON_INFLATING : BALLOON_DEFLATING);
+	if (unmet || state != BALLOON_MOVING)
+		balloon_set_state(b, state);
 }
 
 static unsigned long machine_spare(void)
@@ -70,9 +71,12 @@ void balloon_pass_begin(struct balloon *b, bool fresh)
 	int generation = atomic_read(&b->generation);
 
 	/* Before the plan is this one's: see balloon_stand_back(). */
-	if (fresh)
-		say_what_it_is_at(b);
-	WRITE_ONCE(b->planned, generation);
+	if (fresh) {
+		WRITE_ONCE(b->looking, true);
+		say_what_it_is_at(b, false);
+	}
+	/* Who sees that sees that it looks, too: see balloon_print_state(). */
+	smp_store_release(&b->planned, generation);
 	if (READ_ONCE(b->oom_at) && !balloon_oom_rest(b)) {
 		drain_nodes();
 		balloon_oom_over(b, machine_spare() >= SUPERFRAME_PAGES);
@@ -799,12 +803,18 @@ static void carry_out(struct balloon *b)
 enum balloon_pass_end balloon_pursue(struct balloon *b)
 {
 	struct balloon_pass *p = b->pass;
+	bool met;
 
 	for (;;) {
 		make_plan(b);
 		/* A retry that brings nothing has not ended the wait. */
+		met = plan_is_met(b);
 		if (p->fresh || p->moved)
-			say_what_it_is_at(b);
+			say_what_it_is_at(b, !met);
+		if (!met) {
+			/* What it is at is said. Where all is met that is said at rest. */
+			smp_store_release(&b->looking, false);
+		}
 		carry_out(b);
 		if (balloon_plan_changed(b))
 			return PASS_CHANGED;

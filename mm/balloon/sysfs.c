@@ -419,6 +419,16 @@ static const struct attribute_group balloon_group = {
 
 static int __init balloon_sysfs_init(void)
 {
-	return sysfs_create_group(mm_kobj, &balloon_group);
+	struct kernfs_node *folder;
+	int err;
+
+	err = sysfs_create_group(mm_kobj, &balloon_group);
+	folder = err ? NULL : sysfs_get_dirent(mm_kobj->sd, balloon_group.name);
+	if (folder) {
+		/* For poll(); both are there for good. */
+		WRITE_ONCE(balloon_state_file, sysfs_get_dirent(folder, "state"));
+		sysfs_put(folder);
+	}
+	return err;
 }
 subsys_initcall(balloon_sysfs_init);

@@ -40,7 +40,7 @@ static unsigned long zone_above(struct zone *zone, unsigned long mark, unsigned 
 
 	if (!balloon_may_take(zone))
 		return 0;
-	free = zone_page_state(zone, NR_FREE_PAGES);
+	free = zone_page_state(zone, NR_FREE_PAGES) + more;
 	keep = zone_page_state(zone, NR_FREE_CMA_PAGES) + READ_ONCE(zone->nr_free_highatomic) +
 	       zone->lowmem_reserve[gfp_zone(GFP_HIGHUSER_MOVABLE)] + mark;
 	return free - min(free, keep);

@@ -167,6 +167,11 @@ static void come_to_rest(struct balloon *b, enum balloon_pass_end end)
 			p->raised = false;
 		rest_short(b);
 	}
+	/* Whatever it was, the state has it. */
+	smp_store_release(&b->looking, false);
+	/* Even if it is as before: who has read that something was pending waits for this. */
+	if (p->fresh)
+		balloon_notify_state();
 	balloon_host_coalesced(b);
 	report_rest(b);
 	trace_balloon_target(balloon_goal(b), balloon_total(),

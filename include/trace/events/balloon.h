@@ -195,6 +195,42 @@ TRACE_EVENT(balloon_target,
 		  __entry->target, __entry->pages, __entry->retry)
 );
 
+/* In the order of enum balloon_state. */
+#define show_balloon_state(state)					\
+	__print_symbolic(state,						\
+			 {0, "settled"}, {1, "inflating"}, {2, "deflating"}, {3, "moving"}, \
+			 {4, "guest-memory"}, {5, "pressure"}, {6, "host-refused"},	\
+			 {7, "limit"}, {8, "held"})
+
+/* What the balloon is at has changed; @seconds: how long it was at the former. */
+TRACE_EVENT(balloon_state,
+
+	TP_PROTO(int from, int to, unsigned long seconds, unsigned long target,
+		 unsigned long pages),
+
+	TP_ARGS(from, to, seconds, target, pages),
+
+	TP_STRUCT__entry(
+		__field(int, from)
+		__field(int, to)
+		__field(unsigned long, seconds)
+		__field(unsigned long, target)
+		__field(unsigned long, pages)
+	),
+
+	TP_fast_assign(
+		__entry->from = from;
+		__entry->to = to;
+		__entry->seconds = seconds;
+		__entry->target = target;
+		__entry->pages = pages;
+	),
+
+	TP_printk("from=%s to=%s seconds=%lu target=%lu pages=%lu",
+		  show_balloon_state(__entry->from), show_balloon_state(__entry->to),
+		  __entry->seconds, __entry->target, __entry->pages)
+);
+
 #endif /* _TRACE_BALLOON_H */
 
 #include <trace/define_trace.h>

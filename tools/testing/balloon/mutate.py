@@ -70,6 +70,17 @@ MUTANTS = (
     ('refill', 'ALLOC_NO_WATERMARKS | ALLOC_NOLOCK', 'ALLOC_NO_WATERMARKS',
      'who may wait for no lock is refilled'),
     ('lost', '\tballoon_account_lost(b, bz, page, pages);', '\t;', 'what is lost still counts'),
+    ('plan', '\tnode->grow = min(node->grow, node->limit - min(node->limit, node->held));\n', '',
+     'a node has room beyond its limit'),
+    ('plan', '\tnode->held -= over;\n', '', 'what a node holds beyond its limit stays'),
+    ('pursue', '\t\tif (obey_limits(b))\n\t\t\tcontinue;\n', '',
+     'what finds no place elsewhere stays beyond the limit'),
+    ('pursue', '\t\t\t  balloon_node_room(nid) / SUPERFRAME_PAGES);', '\t\t\t  ULONG_MAX);',
+     'a superframe is taken beyond the limit, and put back, without end'),
+    ('migrate', 'return from == to || !balloon_node_full(to, order);', 'return true;',
+     'what migrates comes to a node that may hold no more'),
+    ('worker', '\tif (p->fresh)\n\t\tballoon_notify_state();\n', '',
+     'nobody is told that what was pending is settled'),
 )
 
 

@@ -1067,6 +1067,10 @@ static inline int cpuhp_setup_state_nocalls(enum cpuhp_state state, const char *
 enum system_states { SYSTEM_BOOTING, SYSTEM_SCHEDULING, SYSTEM_FREEING_INITMEM, SYSTEM_RUNNING };
 extern enum system_states system_state;
 
+/* Who polls a file */
+struct kernfs_node;
+void sysfs_notify_dirent(struct kernfs_node *file);
+
 /* Tracepoints */
 #define TP_PROTO(args...)	args
 #define TP_ARGS(args...)	args

@@ -1807,6 +1807,29 @@ static unsigned long xarray_entries(struct xarray *xa)
 	return n;
 }
 
+/* Of kernfs. */
+void sysfs_notify_dirent(struct kernfs_node *file)
+{
+	world.notified_state++;
+}
+
+/* Who has read what it is at, and polls, is told when it is something else. */
+static void check_state(void)
+{
+	char text[64], *seconds;
+
+	balloon_print_state(text, sizeof(text));
+	seconds = strpbrk(text, "0123456789");
+	if (seconds)
+		*seconds = 0;
+	/* What is pending is said to who asks: when it rests, the worker tells everybody. */
+	if (strcmp(text, world.state) && (*text == 's' || *text == 'w') &&
+	    world.notified_state == world.notified_before)
+		fail("it was '%s', is '%s', and nobody was told", world.state, text);
+	strcpy(world.state, text);
+	world.notified_before = world.notified_state;
+}
+
 /* What is wanted now is not left to a timer that was set for what was wanted before. */
 static void check_worker(void)
 {
@@ -1832,6 +1855,7 @@ void world_check(void)
 	if (mutexes_held)
 		fail("a mutex is held");
 	check_worker();
+	check_state();
 	memset(where, 0, max_pfn_value);
 	world.sum = 0;
 	world.blocks = 0;
@@ -2084,6 +2108,9 @@ void world_begin(u64 seed, bool large)
 	balloon_reclaim_mode = BALLOON_RECLAIM_SWAP;
 	balloon_superframe_targets = false;
 	context.check_irq = false;
+	/* Only that there is one matters. */
+	balloon_state_file = (struct kernfs_node *)&world;
+	strcpy(world.state, "settled\n");
 	machine_build(&world.rnd, large);
 	where = calloc(max_pfn_value, 1);
 	for (nid = 0; nid < nr_node_ids; nid++)

@@ -36,6 +36,9 @@ struct world {
 	unsigned long calls, host_pages, lost, present, reclaimed, just_reclaimed;
 	unsigned long migrated, offlined;
 	unsigned long quiets, short_quiets;
+	/* How often who waits for a change of state was told, and what it was then */
+	unsigned long notified_state, notified_before;
+	char state[64];
 	unsigned long baseline[MACHINE_NODES][MAX_NR_ZONES];
 	/* Since the operation began */
 	unsigned long goal_max, total_before;
