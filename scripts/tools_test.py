@@ -23,7 +23,8 @@ PAGE = os.sysconf('SC_PAGESIZE')
 MIB = 1 << 20
 COUNTERS = ['inflate_local', 'inflate_remote', 'deflate_local', 'deflate_remote', 'refill',
             'refill_fail', 'exchange', 'migrate', 'coalesce', 'split']
-ROWS = ['MemTotal', 'MemFree', 'Balloon', 'Superframes', 'Partial', 'Foreign', 'Target']
+ROWS = ['MemTotal', 'MemFree', 'Balloon', 'Superframes', 'Partial', 'Foreign', 'Available', 'Limit',
+        'Target']
 GONE = None     # to write(): the file is removed
 
 
@@ -50,7 +51,8 @@ class Tree:
         shown = size if managed else size - balloon
         for name, text in {'policy': '[balance] local', 'refill': 'off [credit] exchange oom',
                            'nr_pages': balloon * len(nodes or [0]) * MIB // PAGE,
-                           'target': 2048 * MIB // PAGE, 'retries': 3}.items():
+                           'target': 2048 * MIB // PAGE, 'retries': 3,
+                           'state': 'settled'}.items():
             self.write(f'sys/kernel/mm/balloon/{name}', text)
         self.write('proc/meminfo', f'MemTotal: {shown * 1024:8} kB\nMemFree:  {free * 1024:8} kB\n')
         for nid in nodes:
@@ -68,6 +70,8 @@ class Tree:
         self.balloon(nid, 'nr_partial', (2 * MIB - partial) // PAGE if balloon else 0)
         self.balloon(nid, 'nr_foreign', partial // PAGE)
         self.balloon(nid, 'target', 'auto')
+        self.balloon(nid, 'limit', 'max')
+        self.available(nid, free // 4, free // 8, 5)
         self.stat(nid)
         self.zone(nid, size, shown)
 
@@ -79,6 +83,13 @@ class Tree:
 
     def stat(self, nid, **counters):
         self.balloon(nid, 'stat', '\n'.join(f'{name} {counters.get(name, 0)}' for name in COUNTERS))
+
+    def available(self, nid, superframes, evacuation, pages):
+        self.balloon(nid, 'available',
+                     f'superframes {superframes}\nevacuation {evacuation}\npages {pages}')
+
+    def state(self, text):
+        self.write('sys/kernel/mm/balloon/state', text)
 
     def balloon(self, nid, name, text):
         self.write(f'sys/devices/system/node/node{nid}/balloon/{name}', text)
@@ -98,8 +109,8 @@ class Tree:
         with open(os.path.join(self.root, path)) as file:
             return file.read()
 
-    def target(self, nid):
-        return self.read(f'sys/devices/system/node/node{nid}/balloon/target')
+    def target(self, nid, name='target'):
+        return self.read(f'sys/devices/system/node/node{nid}/balloon/{name}')
 
 
 class Case(unittest.TestCase):
@@ -144,9 +155,12 @@ class Shown(Case):
     def test_four_nodes(self):
         tree = self.tree()
         tree.balloon(2, 'target', 131072)
+        tree.balloon(1, 'limit', 65536)
+        tree.balloon(3, 'limit', 0)
         text = self.good(tree)
         rows = self.rows(text)
-        self.assertTrue(text.startswith('Policy balance, refill credit, retries 3; in MB:\n'), text)
+        self.assertTrue(text.startswith('Policy balance, refill credit, retries 3; in MB:\n'
+                                        'State: settled\n'), text)
         self.assertEqual(['Node 0', 'Node 1', 'Node 2', 'Node 3', 'Total'], rows['head'])
         self.assertEqual(['768.00'] * 4 + ['3072.00'], rows['MemTotal'])
         self.assertEqual(['512.00'] * 4 + ['2048.00'], rows['MemFree'])
@@ -156,9 +170,56 @@ class Shown(Case):
         self.assertEqual(f'{3 * PAGE / MIB:.2f}', rows['Foreign'][0])
         self.assertEqual(['auto', 'auto', f'{131072 * PAGE / MIB:.2f}', 'auto', '2048.00'],
                          rows['Target'])
+        # 128 superframes that are free, 64 that are made, and 5 base pages.
+        self.assertEqual([f'{384 + 5 * PAGE / MIB:.2f}'] * 4 + [f'{1536 + 20 * PAGE / MIB:.2f}'],
+                         rows['Available'])
+        self.assertEqual(['max', f'{65536 * PAGE / MIB:.2f}', 'max', '0.00', '-'], rows['Limit'])
         # No terminal, no bars; not wrapped; lines of one length.
         self.assertNotIn('#', text)
-        self.assertEqual(1, len({len(line) for line in text.splitlines()[2:]}), text)
+        self.assertEqual(1, len({len(line) for line in text.splitlines()[3:]}), text)
+
+    def test_states(self):
+        tree = self.tree()
+        for text, says in {'inflating': 'inflating', 'deflating': 'deflating', 'moving': 'moving',
+                           'waiting: guest-memory 0':
+                           'waiting for 0 s: guest-memory, the guest has nothing that it could give',
+                           'waiting: pressure 7': 'waiting for 7 s: pressure, the guest misses',
+                           'waiting: host-refused 86400': 'waiting for 86400 s: host-refused, the host does',
+                           'waiting: limit 12': 'waiting for 12 s: limit, nodes may not hold more',
+                           'waiting: held 1': 'waiting for 1 s: held, it is kept from acting',
+                           'waiting: godot 5': 'waiting for 5 s: godot, for a reason'}.items():
+            tree.state(text)
+            line = self.good(tree).splitlines()[1]
+            self.assertTrue(line.startswith(f'State: {says}'), line)
+            said = json.loads(self.good(tree, '-j'))
+            if text.startswith('waiting'):
+                _, reason, seconds = text.split()
+                self.assertEqual(('waiting', reason, int(seconds)),
+                                 tuple(said[key] for key in ('state', 'reason', 'seconds')))
+            else:
+                self.assertEqual((text, None, None),
+                                 tuple(said[key] for key in ('state', 'reason', 'seconds')))
+        for text in ('', 'waiting: ', 'waiting: limit', 'waiting: limit x', 'waiting: limit 5 s',
+                     'Settled', 'set tled', 'settled\nsettled', GONE):
+            tree.state(text)
+            done = self.run_tool(tree)
+            self.assertEqual((1, 'State: -'), (done.returncode, done.stdout.splitlines()[1]), text)
+            self.assertIn('mm/balloon/state: ', done.stderr)
+
+    def test_garbage_of_available(self):
+        tree = self.tree()
+        for text in ('', '5', 'superframes 1\nevacuation 2', 'superframes 1\nevacuation 2\npages -3',
+                     'superframes 1\nevacuation 2\npages 3 4', 'superframes x\nevacuation 2\npages 3',
+                     f'superframes {1 << 60}\nevacuation 2\npages 3', GONE):
+            tree.balloon(1, 'available', text)
+            done = self.run_tool(tree)
+            self.assertEqual(1, done.returncode, text)
+            self.assertIn('node1/balloon/available: ', done.stderr)
+            row = self.rows(done.stdout)['Available']
+            self.assertEqual(('-', '-', False), (row[1], row[4], row[0] == '-'))
+        # Other lines may come, in any place.
+        tree.balloon(1, 'available', 'later 9\nsuperframes 2\nmore 8\nevacuation 1\npages 0\nlast 7')
+        self.assertEqual('6.00', self.rows(self.good(tree))['Available'][1])
 
     def test_json(self):
         tree = self.tree()
@@ -176,6 +237,11 @@ class Shown(Case):
         self.assertEqual(256 * MIB, said['nodes'][3]['Balloon'])
         self.assertEqual(['auto', 'auto', 512 * PAGE, 'auto'],
                          [node['Target'] for node in said['nodes']])
+        self.assertEqual(['max'] * 4, [node['Limit'] for node in said['nodes']])
+        self.assertEqual({'superframes': 256 * MIB, 'evacuation': 128 * MIB, 'pages': 5 * PAGE},
+                         said['nodes'][3]['available'])
+        self.assertEqual(384 * MIB + 5 * PAGE, said['nodes'][3]['Available'])
+        self.assertIsNone(said['total']['Limit'])
         self.assertEqual(2048 * MIB, said['total']['Target'])
         self.assertEqual(1024 * MIB, said['total']['Balloon'])
         self.assertEqual(7, said['nodes'][1]['stat']['inflate_local'])
@@ -208,12 +274,14 @@ class Shown(Case):
         tree = self.tree(nodes=())
         rows = self.rows(self.good(tree))
         self.assertEqual(['Total'], rows['head'])
-        self.assertEqual([['768.00'], ['512.00'], ['256.00'], ['-'], ['-'], ['-'], ['2048.00']],
+        self.assertEqual([['768.00'], ['512.00'], ['256.00'], ['-'], ['-'], ['-'], ['-'], ['-'],
+                          ['2048.00']],
                          [rows[row] for row in ROWS])
         said = json.loads(self.good(tree, '--json'))
         self.assertEqual([], said['nodes'])
         self.assertIsNone(said['total']['Superframes'])
         self.refused(tree, '-t', '0=auto', says='no nodes in sysfs')
+        self.refused(tree, '-l', '0=max', says='no nodes in sysfs')
         self.refused(tree, '-d', says='no nodes in sysfs')
         # An empty folder of nodes is the same.
         os.makedirs(os.path.join(tree.root, 'sys/devices/system/node'))
@@ -306,6 +374,24 @@ class Set(Case):
         self.good(tree, '--target', '2=auto', '--target=0=8M')
         self.assertEqual(('auto\n', f'{8 * MIB // PAGE}\n'), (tree.target(2), tree.target(0)))
 
+    def test_limits(self):
+        tree = self.tree()
+        for size, pages in (('0', 0), ('2M', 2 * MIB // PAGE), ('1G', 1024 * MIB // PAGE),
+                            (str(4 * PAGE), 4), ('4096M', 4096 * MIB // PAGE)):
+            self.assertEqual('', self.good(tree, '-l', f'2={size}'))
+            self.assertEqual(f'{pages}\n', tree.target(2, 'limit'))
+            self.assertEqual(('max\n', 'auto\n'), (tree.target(1, 'limit'), tree.target(2)))
+        self.good(tree, '--limit', '2=max', '--limit=0=8M', '-t', '0=6M')
+        self.assertEqual(('max\n', f'{8 * MIB // PAGE}\n', f'{6 * MIB // PAGE}\n'),
+                         (tree.target(2, 'limit'), tree.target(0, 'limit'), tree.target(0)))
+        for arg, says in {'1': 'neither NODE=SIZE nor NODE=max', '1=auto': "neither a size nor 'max'",
+                          '1=Max': "neither a size nor 'max'", '4=0': 'node 4 does not exist',
+                          '1=-1': 'negative', '1=5G': 'more than all', '1=1': 'no multiple',
+                          '1=2MB': 'no size', '1=99999999999999999999': 'too large'}.items():
+            self.refused(tree, '-l', arg, says=(f'--limit {arg}: ', says))
+            self.refused(tree, '-t', '0=2M', '-l', arg, says=says)
+        self.assertEqual(('max\n', f'{6 * MIB // PAGE}\n'), (tree.target(1, 'limit'), tree.target(0)))
+
     def test_policy_and_refill(self):
         tree = self.tree()
         self.good(tree, '-p', 'local', '--refill', 'oom')
@@ -352,6 +438,7 @@ class Set(Case):
         tree = self.tree()
         for path, args in (('kernel/mm/balloon/policy', ['-p', 'local']),
                            ('kernel/mm/balloon/refill', ['--refill', 'off']),
+                           ('devices/system/node/node1/balloon/limit', ['-l', '1=0']),
                            ('devices/system/node/node1/balloon/target', ['-t', '1=auto'])):
             os.chmod(os.path.join(tree.root, 'sys', path), 0o444)
             self.refused(tree, *args, says=(path, 'only root may write it: Permission denied'),
@@ -383,6 +470,71 @@ class Set(Case):
         self.refused(None, '--root', os.path.join(tree.root, 'proc/meminfo'), says='Not a directory')
         self.assertRegex(self.good(None, '-V'), r'^balloonstat \d')
         self.assertIn('--refill MODE', self.good(None, '-h'))
+
+
+class Waits(Case):
+    def test_met(self):
+        began = time.monotonic()
+        for args in ['--wait'], ['--wait', '5'], ['--wait=0'], ['-t', '0=2M', '--wait']:
+            self.assertEqual('', self.good(self.tree(), *args))
+        self.assertLess(time.monotonic() - began, 4)
+        said = json.loads(self.good(self.tree(), '--wait', '-j'))
+        self.assertEqual('settled', said['state'])
+
+    def test_not_met(self):
+        tree = self.tree()
+        tree.state('waiting: limit 12')
+        self.refused(tree, '--wait', status=3,
+                     says=('targets are not met: ', 'waiting for 12 s: limit, nodes may not hold more'))
+        # With a time, it may yet come.
+        began = time.monotonic()
+        self.refused(tree, '--wait', '1.2', status=3, says=('not met in time: ', 'limit'))
+        self.assertGreater(time.monotonic() - began, 1.1)
+        tree.state('inflating')
+        self.refused(tree, '--wait=0', status=3, says='not met in time: inflating')
+        # What was set is set, and what is to be shown is shown.
+        tree.state('waiting: host-refused 3')
+        self.refused(tree, '-l', '0=0', '--wait', status=3, says='host-refused')
+        self.assertEqual('0\n', tree.target(0, 'limit'))
+        done = self.run_tool(tree, '--wait', '-j')
+        self.assertEqual((3, 'host-refused'), (done.returncode, json.loads(done.stdout)['reason']))
+
+    def test_comes_to_be_met(self):
+        for args in ['--wait'], ['--wait', '30']:
+            tree = self.tree()
+            tree.state('inflating')
+            tool = subprocess.Popen([os.path.join(built, 'balloonstat'), '--root', tree.root, *args],
+                                    stderr=subprocess.PIPE, text=True)
+            time.sleep(1)
+            self.assertIsNone(tool.poll())
+            tree.state('moving')
+            time.sleep(0.7)
+            self.assertIsNone(tool.poll())
+            tree.state('settled')
+            self.assertEqual('', tool.communicate(timeout=5)[1])
+            self.assertEqual(0, tool.returncode)
+
+    def test_gives_up_when_it_rests(self):
+        tree = self.tree()
+        tree.state('deflating')
+        tool = subprocess.Popen([os.path.join(built, 'balloonstat'), '--root', tree.root, '--wait'],
+                                stderr=subprocess.PIPE, text=True)
+        time.sleep(0.7)
+        self.assertIsNone(tool.poll())
+        tree.state('waiting: guest-memory 0')
+        self.assertIn('guest-memory', tool.communicate(timeout=5)[1])
+        self.assertEqual(3, tool.returncode)
+
+    def test_wrong(self):
+        tree = self.tree()
+        for seconds in '--wait=-1', '--wait=x', '--wait=', '--wait=nan', '--wait=1e9', '--wait=1x':
+            self.refused(tree, seconds, says='not a number of seconds from 0')
+        self.refused(tree, '--wait', 'x', says='x: unexpected')
+        self.refused(tree, '--wait', '5x', says='not a number of seconds')
+        tree.state('nonsense here')
+        self.refused(tree, '--wait', says='state: not a state')
+        tree.state(GONE)
+        self.refused(tree, '--wait', says='state: No such file')
 
 
 class Watched(Case):
@@ -542,16 +694,112 @@ class Terminal(Case):
         self.assertRegex(self.once(self.tree(nodes=())), r'Total +\[#{17}={17}\.{33}\]')
 
     def test_wraps(self):
-        for columns in 1, 20, 40, 80, 133:
+        for columns in 1, 20, 23:
             # Not all fit: the total comes first.
             text = self.once(self.tree(nodes=range(10)), columns=columns)
             rows = self.rows(text)
             self.assertEqual(['Total'] + [f'Node {nid}' for nid in range(10)], rows['head'])
             self.assertEqual(['2560.00'] + ['256.00'] * 10, rows['Balloon'])
-            if columns >= 40:
-                for line in text.splitlines()[1:]:
-                    self.assertLessEqual(len(line), columns, text)
             self.assertEqual(10, len(re.findall(r'^Node \d +\[', text, re.M)))
+
+    def listed(self, text):
+        """{row: {column: value}}, of a list with a line a node."""
+        lines = text.splitlines()
+        first = next(i for i, line in enumerate(lines) if line.startswith('Node '))
+        names = lines[first].split()[1:]
+        rows = {}
+        for line in lines[first + 1:]:
+            if not re.match(r'(\d+|Total) ', line):
+                break
+            rows[line.split()[0]] = dict(zip(names, line.split()[1:]))
+        return rows
+
+    def test_list(self):
+        """Where not all columns fit, a line a node, with as much as fits."""
+        for columns, names in ((24, 2), (40, 3), (72, 7), (80, 7), (133, 7)):
+            tree = self.tree(nodes=range(10))
+            tree.balloon(3, 'target', 131072)
+            tree.balloon(7, 'limit', 0)
+            text = self.once(tree, columns=columns)
+            rows = self.listed(text)
+            self.assertEqual(['Total'] + [str(nid) for nid in range(10)], list(rows), text)
+            self.assertEqual(names, len(rows['3']))
+            self.assertEqual('2560.0', rows['Total']['Balloon'])
+            self.assertEqual('256.0', rows['9']['Balloon'])
+            self.assertEqual(f'{131072 * PAGE / MIB:.1f}', rows['3']['Target'])
+            if names > 2:
+                self.assertEqual(('max', '0.0'), (rows['3']['Limit'], rows['7']['Limit']))
+            for line in text.splitlines()[2:]:
+                self.assertLessEqual(len(line), columns, text)
+            bars = re.findall(r'^(?:Total|\d+) .*\[(#*)(=*)(\.*)\]$', text, re.M)
+            self.assertEqual(11 if columns >= 80 else 0, len(bars))
+            for bar in bars:
+                self.assertAlmostEqual(len(bar[0]), len(bar[1]), delta=1)
+                self.assertGreater(len(bar[2]), len(bar[1]))
+
+    def test_sizes_of_a_list(self):
+        tree = self.tree(nodes=range(8), size=4 << 20, free=1 << 20, balloon=2 << 20)
+        text = self.once(tree)
+        self.assertEqual('16777216', self.listed(text)['Total']['Balloon'], text)
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+
+    def test_64_nodes(self):
+        """80 x 24: what the columns are, and the total, stay; the rest is scrolled."""
+        tree = self.tree(nodes=range(64))
+        self.start(tree, '-w', '60', rows=24)
+        frame = self.frame().replace('\033[K', '')
+        self.assertEqual(['Total'] + [str(nid) for nid in range(18)], list(self.listed(frame)), frame)
+        self.assertTrue(frame.endswith('... 47 lines more'), frame)
+
+        def seen(key):
+            self.press(key)
+            frame = self.frame().replace('\033[K', '')
+            self.assertIn('State: settled', frame)
+            nodes = list(self.listed(frame))
+            self.assertEqual('Total', nodes[0])
+            self.assertLess(frame.count('\n'), 24)
+            return int(nodes[1]), int(nodes[-1]), frame.split('\n')[-1]
+
+        self.assertEqual((1, 18, '... 46 lines more, 1 above'), seen(b'\033[B'))
+        self.assertEqual((2, 19, '... 45 lines more, 2 above'), seen(b'\033OB'))
+        self.assertEqual((1, 18), seen(b'\033[A')[:2])
+        self.assertEqual((0, 17, '... 47 lines more'), seen(b'k'))
+        self.assertEqual((0, 17), seen(b'\033[A')[:2])
+        self.assertEqual((17, 34), seen(b'\033[6~')[:2])
+        self.assertEqual((34, 51), seen(b' ')[:2])
+        # The end: what bars mean is the last line.
+        first, last, left = seen(b'G')
+        self.assertEqual((63, '... 47 lines above'), (last, left))
+        self.assertEqual(63, seen(b'\033[6~')[1])
+        self.assertEqual(first - 17, seen(b'\033[5~')[0])
+        self.assertEqual((0, 17), seen(b'\033[H')[:2])
+        self.assertEqual(63, seen(b'\033[F')[1])
+        # A larger terminal has nothing to be scrolled.
+        self.resize(100, 80)
+        frame = self.frame('free')
+        self.assertNotIn('...', frame.replace('..', ''))
+        self.press(b'q')
+        self.look()
+        self.assertEqual(0, self.tool.wait())
+
+    def test_other_keys(self):
+        """They do nothing, are not shown, and what they leave in the terminal is as before."""
+        before = termios.tcgetattr(self.terminal())
+        self.start(self.tree(), '-w', '60')
+        self.frame()
+        self.press(b'x1\033[Z\t')
+        time.sleep(0.5)
+        self.assertEqual([], select.select([self.keys], [], [], 0)[0])
+        self.assertFalse(termios.tcgetattr(self.tty)[3] & (termios.ECHO | termios.ICANON))
+        self.ended()
+        self.assertEqual(before[3], termios.tcgetattr(self.tty)[3])
+
+    def terminal(self):
+        """One as new."""
+        keys, tty = pty.openpty()
+        self.addCleanup(os.close, keys)
+        self.addCleanup(os.close, tty)
+        return tty
 
     def test_in_place_until_ctrl_c(self):
         tree = self.tree()
@@ -569,7 +817,7 @@ class Terminal(Case):
         self.start(self.tree(), '-w', '0.2', rows=6)
         frame = self.frame()
         self.assertEqual(5, frame.count('\n'))
-        self.assertTrue(frame.endswith('\n... 11 lines more\033[K'), repr(frame))
+        self.assertTrue(frame.endswith('\n... 14 lines more\033[K'), repr(frame))
         self.resize(60, 200)
         frame = self.frame('free')
         self.assertNotIn('... ', frame)
@@ -594,7 +842,7 @@ class Terminal(Case):
         rates = self.rows(self.frame('free').replace('\033[K', ''))['migrate']
         self.assertGreater(float(rates[1]), 0)
         self.resize(90, 50)
-        rows = self.rows(self.frame('free').replace('\033[K', ''))
+        rows = self.rows(self.frame('Node {3}').replace('\033[K', ''))
         self.assertEqual('Total', rows['head'][0])
         self.assertEqual(sorted(rates), sorted(rows['migrate']))
         self.ended()
@@ -660,6 +908,9 @@ class Installed(Case):
         self.assertEqual(['0=', '5='], self.complete(tree, '-t', ''))
         self.assertEqual(['auto'], self.complete(tree, '-t', '5', '=', 'a'))
         self.assertEqual(['auto'], self.complete(tree, '-t', '5', '='))
+        self.assertEqual(['0=', '5='], self.complete(tree, '-l', ''))
+        self.assertEqual(['max'], self.complete(tree, '--limit', '5', '='))
+        self.assertEqual(['--watch', '--wait'], self.complete(tree, '--wa'))
         self.assertEqual(['local'], self.complete(tree, '-p', 'l'))
         self.assertEqual(['balance', 'local'], self.complete(tree, '--policy', ''))
         self.assertEqual(['off', 'oom'], self.complete(tree, '--refill', 'o'))

@@ -5,11 +5,11 @@
  * The guide balloon_numa.rst tells what the figures mean.
  */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -24,7 +24,8 @@ static double interval;		/* seconds; 0: show it once */
 
 static const char help[] =
 "usage: balloonstat [-w SEC] [-d] [-j] [--root DIR]\n"
-"       balloonstat [-t NODE=SIZE|NODE=auto]... [-p NAME] [--refill MODE]\n"
+"       balloonstat [-t NODE=SIZE|NODE=auto]... [-l NODE=SIZE|NODE=max]... [-p NAME]\n"
+"                   [--refill MODE] [--wait [SEC]]\n"
 "Shows or sets the memory balloon, node by node.\n"
 "\n"
 "  -w, --watch SEC         show it again every SEC seconds, until Ctrl-C\n"
@@ -34,19 +35,28 @@ static const char help[] =
 "  -t, --target NODE=SIZE  take SIZE of what the host wants on behalf of NODE; bytes, or with\n"
 "                          K, M, G or T behind it; a multiple of the page size\n"
 "  -t, --target NODE=auto  let NODE share in what the targets of others leave\n"
+"  -l, --limit NODE=SIZE   have no more than SIZE of NODE in the balloon: 0 keeps it off the\n"
+"                          node, NODE=max means no limit\n"
+"      --wait [SEC]        wait until targets are met, SEC seconds at most; without SEC, until\n"
+"                          the balloon rests, and say why if they are not met\n"
 "  -p, --policy NAME       set /sys/kernel/mm/balloon/policy\n"
 "      --refill MODE       set /sys/kernel/mm/balloon/refill\n"
 "      --root DIR          look under DIR instead of /\n"
 "  -h, --help              show this\n"
 "  -V, --version           show the version\n"
 "\n"
-"Exit status: 0; 1 if something was wrong; 2 if the kernel has no such balloon.\n";
+"With -w on a terminal, arrows, page up and down, home and end scroll; q ends it.\n"
+"\n"
+"Exit status: 0; 1 if something was wrong; 2 if the kernel has no such balloon; 3 if targets\n"
+"are not met after --wait.\n";
 
 static const struct option options[] = {
 	{ "watch", required_argument, NULL, 'w' },
 	{ "delta", no_argument, NULL, 'd' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "target", required_argument, NULL, 't' },
+	{ "limit", required_argument, NULL, 'l' },
+	{ "wait", optional_argument, NULL, 'W' },
 	{ "policy", required_argument, NULL, 'p' },
 	{ "refill", required_argument, NULL, 'r' },
 	{ "root", required_argument, NULL, 'R' },
@@ -55,14 +65,14 @@ static const struct option options[] = {
 	{ }
 };
 
-static double parse_interval(const char *arg)
+static double parse_seconds(const char *option, const char *arg, double least, const char *name)
 {
 	char *end;
 	double seconds = strtod(arg, &end);
 
 	/* This way round, NAN is refused, too. */
-	if (end == arg || *end || !(seconds >= 0.01 && seconds <= 1e6))
-		errx(1, "--watch %s: not a number of seconds from 0.01 to 1000000", arg);
+	if (end == arg || *end || !(seconds >= least && seconds <= 1e6))
+		errx(1, "%s %s: not a number of seconds from %s to 1000000", option, arg, name);
 	return seconds;
 }
 
@@ -70,43 +80,6 @@ static void flush(void)
 {
 	if (fflush(stdout) || ferror(stdout))
 		err(1, "standard output");
-}
-
-static void show_cursor(void)
-{
-	if (in_place) {
-		fputs("\033[?25h", stdout);
-		fflush(stdout);
-	}
-}
-
-/* Without what is too wide: a line that wraps would push the first one off. */
-static void put_line(const char *text, unsigned int len, unsigned int width)
-{
-	/* Behind a line as wide as the terminal, some would erase its last character. */
-	if (len < width)
-		printf("%.*s\033[K", len, text);
-	else
-		printf("%.*s", width, text);
-}
-
-/* From the top of the terminal, each line over the one before; what is too high is left out. */
-static void draw(const char *text, unsigned int lines, unsigned int width)
-{
-	unsigned int len, left = 0;
-	char more[40];
-
-	fputs("\033[?25l\033[H", stdout);
-	for (; *text && --lines; text += len + 1) {
-		len = strcspn(text, "\n");
-		put_line(text, len, width);
-		putchar('\n');
-	}
-	for (; *text; text++)
-		left += *text == '\n';
-	if (left)
-		put_line(more, snprintf(more, sizeof(more), "... %u lines more", left), width);
-	fputs("\033[J", stdout);
 }
 
 static void show(const struct sample *now, const struct sample *before)
@@ -132,69 +105,40 @@ static void show(const struct sample *now, const struct sample *before)
 	show_text(out, &view);
 	fclose(out);
 	if (in_place)
-		draw(text, size.ws_row ? size.ws_row : 24, view.width);
+		term_draw(text, view.head, size.ws_row ? size.ws_row : 24, view.width);
 	else
 		printf(before ? "\n%s" : "%s", text);
 	free(text);
 	flush();
 }
 
-/*
- * Signals wait until they are asked for here: nothing is drawn in part. Returns the one that came,
- * 0 or less after the interval.
- */
-static int pause_for(const sigset_t *signals)
-{
-	struct timespec ts = { .tv_sec = interval };
-	int sig;
-
-	ts.tv_nsec = (interval - ts.tv_sec) * 1e9;
-	do {
-		sig = sigtimedwait(signals, NULL, &ts);
-	} while (sig < 0 && errno == EINTR);
-	if (sig == SIGTSTP) {
-		show_cursor();
-		raise(SIGSTOP);
-	}
-	return sig;
-}
-
 static void watch(struct sample *now)
 {
 	struct sample other = { }, *older = &other, *before = NULL;
-	sigset_t signals;
-	int sig;
+	double until = seconds_since_boot();
+	enum event event;
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
-	if (in_place) {
-		sigaddset(&signals, SIGTSTP);
-		sigaddset(&signals, SIGWINCH);
-	}
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-	if (in_place) {
-		atexit(show_cursor);
-		fputs("\033[2J", stdout);
-	}
+	term_begin(in_place);
 	show(now, NULL);
 	for (;;) {
-		sig = pause_for(&signals);
-		if (sig > 0 && sig != SIGTSTP && sig != SIGWINCH)
+		until += interval;
+		/* One that was stopped for long does not catch up. */
+		if (until < seconds_since_boot())
+			until = seconds_since_boot();
+		while ((event = term_wait(until)) == REDRAW)
+			/* The same figures, so that rates stay. */
+			show(now, before);
+		if (event == QUIT)
 			break;
-		/* For a terminal of another size, the same figures, so that rates stay. */
-		if (sig != SIGWINCH) {
-			before = now;
-			now = older;
-			older = before;
-			take_sample(now, false);
-		}
+		if (event == LOOK_AGAIN)
+			until = seconds_since_boot();
+		before = now;
+		now = older;
+		older = before;
+		take_sample(now, false);
 		show(now, before);
 	}
-	/* Behind the ^C that the terminal has shown. */
-	if (in_place)
-		putchar('\n');
+	term_end();
 	if (in_place && trouble)
 		warnx("something could not be read: without -w it is said what");
 }
@@ -221,14 +165,24 @@ int main(int argc, char **argv)
 	struct setting *settings = calloc(argc, sizeof(*settings));
 	const char *root = "/", *term = getenv("TERM");
 	struct sample sample = { };
-	int option, nr = 0, i;
+	double wait_seconds = -1;
+	int option, nr = 0, i, status;
+	bool wait = false;
 
 	if (!settings)
 		err(1, "memory");
-	while ((option = getopt_long(argc, argv, "w:djt:p:hV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "w:djt:l:p:hV", options, NULL)) != -1) {
 		switch (option) {
 		case 'w':
-			interval = parse_interval(optarg);
+			interval = parse_seconds("--watch", optarg, 0.01, "0.01");
+			break;
+		case 'W':
+			wait = true;
+			/* '--wait 5' is as good as '--wait=5'. */
+			if (!optarg && optind < argc && isdigit((unsigned char)*argv[optind]))
+				optarg = argv[optind++];
+			if (optarg)
+				wait_seconds = parse_seconds("--wait", optarg, 0, "0");
 			break;
 		case 'd':
 			rates = true;
@@ -237,6 +191,7 @@ int main(int argc, char **argv)
 			json = true;
 			break;
 		case 't':
+		case 'l':
 		case 'p':
 		case 'r':
 			settings[nr].option = option;
@@ -270,9 +225,10 @@ int main(int argc, char **argv)
 			check_setting(&settings[i], &sample);
 		for (i = 0; i < nr; i++)
 			write_setting(&settings[i]);
-		if (!interval && !json)
-			return 0;
 	}
+	status = wait ? wait_until_met(wait_seconds) : 0;
+	if (status == 1 || ((nr || wait) && !interval && !json))
+		return status;
 	take_sample(&sample, true);
 	if (rates && !sample.nr)
 		errx(1, "--delta: this kernel has no nodes in sysfs, and no counters of theirs");
@@ -281,5 +237,5 @@ int main(int argc, char **argv)
 		watch(&sample);
 	else
 		show(&sample, NULL);
-	return trouble;
+	return trouble ? 1 : status;
 }

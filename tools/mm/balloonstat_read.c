@@ -87,7 +87,7 @@ bool parse_number(const char *text, const char **end, uint64_t *value)
 	return !errno;
 }
 
-/* A file with one number and nothing else, times @unit; targets may be "auto". */
+/* A file with one number and nothing else, times @unit; targets may be "auto", limits "max". */
 static uint64_t read_number(const char *dir, const char *name, uint64_t unit)
 {
 	char path[128], buf[64];
@@ -98,6 +98,8 @@ static uint64_t read_number(const char *dir, const char *name, uint64_t unit)
 	if (!read_text(path, buf, sizeof(buf)))
 		return UNKNOWN;
 	if (!strcmp(name, "target") && !strcmp(buf, "auto\n"))
+		return AUTO;
+	if (!strcmp(name, "limit") && !strcmp(buf, "max\n"))
 		return AUTO;
 	if (parse_number(buf, &end, &value) && !strcmp(end, "\n") &&
 	    !__builtin_mul_overflow(value, unit, &value) && value < AUTO)
@@ -170,6 +172,39 @@ static void read_counters(const char *path, struct node *node)
 	}
 }
 
+/* "name value" lines, of which there may be others. */
+static void read_available(const char *dir, struct node *node)
+{
+	static const char * const names[NR_PARTS] = { "superframes ", "evacuation ", "pages " };
+	char path[128], text[512];
+	const char *at, *end;
+	int i;
+
+	node->value[AVAILABLE] = UNKNOWN;
+	for (i = 0; i < NR_PARTS; i++)
+		node->part[i] = UNKNOWN;
+	snprintf(path, sizeof(path), "%s/available", dir);
+	if (!read_text(path, text, sizeof(text)))
+		return;
+	for (i = 0; i < NR_PARTS; i++) {
+		uint64_t unit = i == BASE_PAGES ? page_size : 2 << 20;
+
+		for (at = text; at && strncmp(at, names[i], strlen(names[i])); ) {
+			at = strchr(at, '\n');
+			at = at ? at + 1 : NULL;
+		}
+		if (!at || !parse_number(at + strlen(names[i]), &end, &node->part[i]) ||
+		    *end != '\n' || node->part[i] > (UINT64_MAX >> 2) / unit) {
+			node->part[i] = UNKNOWN;
+			tell(path, "no figure for what could be inflated");
+			return;
+		}
+		node->part[i] *= unit;
+	}
+	node->value[AVAILABLE] = node->part[FREE_SUPERFRAMES] + node->part[BY_EVACUATION] +
+				 node->part[BASE_PAGES];
+}
+
 static void read_node(struct node *node)
 {
 	char dir[64], path[128];
@@ -181,6 +216,8 @@ static void read_node(struct node *node)
 	node->value[SUPERFRAMES] = read_number(dir, "nr_superframes", 2 << 20);
 	node->value[PARTIAL] = read_number(dir, "nr_partial", page_size);
 	node->value[FOREIGN] = read_number(dir, "nr_foreign", page_size);
+	read_available(dir, node);
+	node->value[LIMIT] = read_number(dir, "limit", page_size);
 	node->value[TARGET] = read_number(dir, "target", page_size);
 	snprintf(path, sizeof(path), "%s/stat", dir);
 	read_counters(path, node);
@@ -267,6 +304,8 @@ static void add_up(struct sample *s)
 		}
 		s->total.present += node->present;
 	}
+	/* There is none. */
+	s->total.value[LIMIT] = UNKNOWN;
 }
 
 /* More is ballooned than managed pages are missing: the driver leaves them managed. */
@@ -274,6 +313,35 @@ static bool leaves_managed(const struct node *node)
 {
 	return node->present && node->value[BALLOON] != UNKNOWN &&
 	       node->present - node->managed < node->value[BALLOON];
+}
+
+/* "NAME" or "waiting: REASON SECONDS" */
+void read_state(struct state *state, bool tell_it)
+{
+	static const char path[] = BALLOON_DIR "/state", waiting[] = "waiting: ";
+	const char *end = NULL;
+	char text[128], *word;
+
+	memset(state, 0, sizeof(*state));
+	telling = tell_it;
+	if (!read_text(path, text, sizeof(text)))
+		return;
+	word = text;
+	if (!strncmp(text, waiting, strlen(waiting))) {
+		word = strchr(text + strlen(waiting), ' ');
+		if (word && parse_number(word + 1, &end, &state->seconds) && !strcmp(end, "\n")) {
+			snprintf(state->name, sizeof(state->name), "waiting");
+			*word = '\0';
+			snprintf(state->reason, sizeof(state->reason), "%.31s",
+				 text + strlen(waiting));
+			return;
+		}
+	} else if (strchr(text, '\n') && strspn(text, "abcdefghijklmnopqrstuvwxyz-") > 0 &&
+		   !text[strspn(text, "abcdefghijklmnopqrstuvwxyz-") + 1]) {
+		snprintf(state->name, sizeof(state->name), "%.*s", (int)strcspn(text, "\n"), text);
+		return;
+	}
+	tell(path, "not a state");
 }
 
 /**
@@ -305,6 +373,7 @@ void take_sample(struct sample *s, bool tell)
 	}
 	s->total.value[TARGET] = read_number(BALLOON_DIR, "target", page_size);
 	s->retries = read_number(BALLOON_DIR, "retries", 1);
+	read_state(&s->state, tell);
 	read_choice("policy", s->policy, sizeof(s->policy));
 	read_choice("refill", s->refill, sizeof(s->refill));
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Targets, policy and refill mode: what is wrong with them is said before anything is written.
+ * Targets, limits, policy and refill mode: what is wrong with them is said before anything is
+ * written.
  */
 #include <ctype.h>
 #include <err.h>
@@ -15,7 +16,22 @@
 
 static const char *option_name(const struct setting *set)
 {
-	return set->option == 't' ? "--target" : set->option == 'p' ? "--policy" : "--refill";
+	switch (set->option) {
+	case 't':
+		return "--target";
+	case 'l':
+		return "--limit";
+	case 'p':
+		return "--policy";
+	default:
+		return "--refill";
+	}
+}
+
+/* What a node has that has none. */
+static const char *none_word(const struct setting *set)
+{
+	return set->option == 't' ? "auto" : "max";
 }
 
 static uint64_t parse_size(const struct setting *set, const char *size, uint64_t most)
@@ -23,58 +39,60 @@ static uint64_t parse_size(const struct setting *set, const char *size, uint64_t
 	static const char units[] = "KMGT";
 	const char *end, *unit;
 	unsigned int shift = 0;
+	const char *option = option_name(set);
 	uint64_t value;
 
 	if (*size == '-')
-		errx(1, "--target %s: '%s' is negative", set->arg, size);
+		errx(1, "%s %s: '%s' is negative", option, set->arg, size);
 	if (!isdigit((unsigned char)*size))
-		errx(1, "--target %s: '%s' is neither a size nor 'auto'", set->arg, size);
+		errx(1, "%s %s: '%s' is neither a size nor '%s'", option, set->arg, size,
+		     none_word(set));
 	if (!parse_number(size, &end, &value))
-		errx(1, "--target %s: '%s' is too large", set->arg, size);
+		errx(1, "%s %s: '%s' is too large", option, set->arg, size);
 	unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
 	if (unit) {
 		shift = (unit - units + 1) * 10;
 		end++;
 	}
 	if (*end)
-		errx(1, "--target %s: '%s' is no size: a whole number, then K, M, G, T or nothing",
-		     set->arg, size);
+		errx(1, "%s %s: '%s' is no size: a whole number, then K, M, G, T or nothing",
+		     option, set->arg, size);
 	if (value > UINT64_MAX >> shift)
-		errx(1, "--target %s: '%s' is too large", set->arg, size);
+		errx(1, "%s %s: '%s' is too large", option, set->arg, size);
 	value <<= shift;
 	if (most && value > most)
-		errx(1, "--target %s: '%s' is more than all nodes' memory, %" PRIu64 "K",
-		     set->arg, size, most >> 10);
+		errx(1, "%s %s: '%s' is more than all nodes' memory, %" PRIu64 "K",
+		     option, set->arg, size, most >> 10);
 	if (value % page_size)
-		errx(1, "--target %s: '%s' is no multiple of the page size, %" PRIu64 " bytes",
-		     set->arg, size, page_size);
+		errx(1, "%s %s: '%s' is no multiple of the page size, %" PRIu64 " bytes",
+		     option, set->arg, size, page_size);
 	return value;
 }
 
-static void check_target(struct setting *set, const struct sample *s)
+static void check_node(struct setting *set, const struct sample *s)
 {
-	const char *end;
+	const char *end, *option = option_name(set), *none = none_word(set);
 	uint64_t nid;
 	unsigned int i;
 
 	if (!parse_number(set->arg, &end, &nid) || *end != '=')
-		errx(1, "--target %s: neither NODE=SIZE nor NODE=auto", set->arg);
+		errx(1, "%s %s: neither NODE=SIZE nor NODE=%s", option, set->arg, none);
 	if (!s->nr)
-		errx(1, "--target %s: this kernel has no nodes in sysfs", set->arg);
+		errx(1, "%s %s: this kernel has no nodes in sysfs", option, set->arg);
 	for (i = 0; i < s->nr && s->node[i].nid != nid; i++)
 		;
 	if (i == s->nr) {
-		fprintf(stderr, "balloonstat: --target %s: node %.*s does not exist; there are",
-			set->arg, (int)(end - set->arg), set->arg);
+		fprintf(stderr, "balloonstat: %s %s: node %.*s does not exist; there are",
+			option, set->arg, (int)(end - set->arg), set->arg);
 		for (i = 0; i < s->nr; i++)
 			fprintf(stderr, " %u", s->node[i].nid);
 		putc('\n', stderr);
 		exit(1);
 	}
-	snprintf(set->path, sizeof(set->path), NODES_DIR "/node%u/balloon/target",
-		 s->node[i].nid);
-	if (!strcmp(end + 1, "auto"))
-		snprintf(set->text, sizeof(set->text), "auto\n");
+	snprintf(set->path, sizeof(set->path), NODES_DIR "/node%u/balloon/%s",
+		 s->node[i].nid, option + 2);
+	if (!strcmp(end + 1, none))
+		snprintf(set->text, sizeof(set->text), "%s\n", none);
 	else
 		snprintf(set->text, sizeof(set->text), "%" PRIu64 "\n",
 			 parse_size(set, end + 1, s->total.present) / page_size);
@@ -101,8 +119,8 @@ static void check_choice(struct setting *set)
 
 void check_setting(struct setting *set, const struct sample *s)
 {
-	if (set->option == 't')
-		check_target(set, s);
+	if (set->option == 't' || set->option == 'l')
+		check_node(set, s);
 	else
 		check_choice(set);
 }

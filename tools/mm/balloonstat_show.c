@@ -10,6 +10,9 @@
 
 #define LABEL		14	/* width of a row's name */
 #define COLUMN		12	/* of a node */
+#define NAME		6	/* of a node that has a line of its own */
+#define FIELD		9	/* and of what is told there */
+#define LEAST_BAR	8
 
 static const char * const row_names[NR_ROWS] = {
 	[MEM_TOTAL]	= "MemTotal",
@@ -18,6 +21,8 @@ static const char * const row_names[NR_ROWS] = {
 	[SUPERFRAMES]	= "Superframes",
 	[PARTIAL]	= "Partial",
 	[FOREIGN]	= "Foreign",
+	[AVAILABLE]	= "Available",
+	[LIMIT]		= "Limit",
 	[TARGET]	= "Target",
 };
 
@@ -80,9 +85,30 @@ static void show_cell(FILE *out, const struct view *v, const struct node *node,
 	else if (counter)
 		fprintf(out, "%*.1f", COLUMN, per_second);
 	else if (value == AUTO)
-		fprintf(out, "%*s", COLUMN, "auto");
+		fprintf(out, "%*s", COLUMN, row == LIMIT ? "max" : "auto");
 	else
 		fprintf(out, "%*.2f", COLUMN, value / 1048576.0);
+}
+
+/* A narrow cell, of a list. */
+static void show_field(FILE *out, const struct node *node, enum row row)
+{
+	uint64_t value = node->value[row];
+	double mib = value / 1048576.0;
+
+	if (value == UNKNOWN)
+		fprintf(out, "%*s", FIELD, "-");
+	else if (value == AUTO)
+		fprintf(out, "%*s", FIELD, row == LIMIT ? "max" : "auto");
+	else
+		fprintf(out, "%*.*f", FIELD, mib < 99999 ? 1 : 0, mib);
+}
+
+/* On a terminal where all columns don't fit, each node has a line, as processes have in top(1). */
+static bool is_list(const struct view *v)
+{
+	return v->width && LABEL + (v->now->nr + 1) * COLUMN > v->width &&
+	       v->width >= NAME + 2 * FIELD;
 }
 
 /*
@@ -145,10 +171,78 @@ static void show_bar(FILE *out, const struct view *v, const struct node *node, i
 	fputs("]\n", out);
 }
 
-void show_text(FILE *out, const struct view *v)
+/*
+ * A line a node, the total first: as many of the fields as fit, and a bar if there is room. Returns
+ * whether there is.
+ */
+static bool show_list(FILE *out, struct view *v)
+{
+	static const enum row fields[] = {
+		BALLOON, TARGET, LIMIT, AVAILABLE, MEM_FREE, MEM_TOTAL, SUPERFRAMES,
+	};
+	unsigned int fit = (v->width - NAME) / FIELD, nr = v->now->nr, i, f;
+	const struct node *node;
+	char name[16];
+	int bar;
+
+	if (fit > sizeof(fields) / sizeof(*fields))
+		fit = sizeof(fields) / sizeof(*fields);
+	bar = (int)v->width - (int)(NAME + fit * FIELD) - 3;
+	fprintf(out, "\n%-*s", NAME, "Node");
+	for (f = 0; f < fit; f++)
+		fprintf(out, "%*s", FIELD, fields[f] == SUPERFRAMES ? "2M" :
+			fields[f] == AVAILABLE ? "Avail" : row_names[fields[f]]);
+	putc('\n', out);
+	for (i = 0; i <= nr; i++) {
+		node = column(v->now, i ? i - 1 : nr);
+		snprintf(name, sizeof(name), "%u", node->nid);
+		fprintf(out, "%-*s", NAME, i ? name : "Total");
+		for (f = 0; f < fit; f++)
+			show_field(out, node, fields[f]);
+		if (bar >= LEAST_BAR) {
+			putc(' ', out);
+			show_bar(out, v, node, bar);
+		} else {
+			putc('\n', out);
+		}
+	}
+	/* What is above the first node. */
+	v->head = 5;
+	return bar >= LEAST_BAR;
+}
+
+static const char *why(const char *reason)
+{
+	static const char * const known[][2] = {
+		{ "guest-memory", "the guest has nothing that it could give" },
+		{ "pressure", "the guest misses what was taken" },
+		{ "host-refused", "the host does not take, or give back, what it is asked to" },
+		{ "limit", "nodes may not hold more" },
+		{ "held", "it is kept from acting" },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (!strcmp(known[i][0], reason))
+			return known[i][1];
+	return "for a reason that this program does not know";
+}
+
+/* A line. */
+void show_state(FILE *out, const struct state *state)
+{
+	if (*state->reason)
+		fprintf(out, "waiting for %" PRIu64 " s: %s, %s\n", state->seconds, state->reason,
+			why(state->reason));
+	else
+		fprintf(out, "%s\n", *state->name ? state->name : "-");
+}
+
+void show_text(FILE *out, struct view *v)
 {
 	const struct sample *s = v->now;
 	char title[32] = "Total";
+	bool list = is_list(v), bars = v->width;
 	unsigned int i;
 
 	fprintf(out, "Policy %s, refill %s, retries ", *s->policy ? s->policy : "-",
@@ -157,16 +251,22 @@ void show_text(FILE *out, const struct view *v)
 		fputs("-; in MB:\n", out);
 	else
 		fprintf(out, "%" PRIu64 "; in MB:\n", s->retries);
-	show_table(out, v, false);
+	fputs("State: ", out);
+	show_state(out, &s->state);
+	v->head = 0;
+	if (list)
+		bars = show_list(out, v);
+	else
+		show_table(out, v, false);
 	if (v->rates)
 		show_table(out, v, true);
-	for (i = 0; v->width && i < (s->nr ? s->nr : 1); i++) {
+	for (i = 0; v->width && !list && i < (s->nr ? s->nr : 1); i++) {
 		if (s->nr)
 			snprintf(title, sizeof(title), "Node %u", s->node[i].nid);
 		fprintf(out, i ? "%-10s" : "\n%-10s", title);
 		show_bar(out, v, column(s, i), v->width > 24 ? v->width - 13 : 11);
 	}
-	if (v->width)
+	if (bars)
 		fputs("# used  = balloon  . free\n", out);
 }
 
@@ -188,11 +288,12 @@ static void json_string(FILE *out, const char *before, const char *text)
 	putc('"', out);
 }
 
-static void json_number(FILE *out, const char *before, uint64_t value)
+/* @none is what it is that says that there is none. */
+static void json_number(FILE *out, const char *before, uint64_t value, const char *none)
 {
 	fputs(before, out);
 	if (value == AUTO)
-		fputs("\"auto\"", out);
+		fprintf(out, "\"%s\"", none);
 	else if (value == UNKNOWN)
 		fputs("null", out);
 	else
@@ -208,13 +309,17 @@ static void json_node(FILE *out, const struct view *v, const struct node *node, 
 
 	for (row = 0; row < NR_ROWS; row++) {
 		fprintf(out, "%s\"%s\"", row ? "," : "", row_names[row]);
-		json_number(out, ":", node->value[row]);
+		json_number(out, ":", node->value[row], row == LIMIT ? "max" : "auto");
 	}
 	if (!total) {
-		fputs(",\"stat\":{", out);
+		json_number(out, ",\"available\":{\"superframes\":", node->part[FREE_SUPERFRAMES],
+			    "");
+		json_number(out, ",\"evacuation\":", node->part[BY_EVACUATION], "");
+		json_number(out, ",\"pages\":", node->part[BASE_PAGES], "");
+		fputs("},\"stat\":{", out);
 		for (c = node->counter; c < node->counter + node->nr_counters; c++) {
 			json_string(out, c == node->counter ? "" : ",", c->name);
-			json_number(out, ":", c->value);
+			json_number(out, ":", c->value, "");
 		}
 		putc('}', out);
 	}
@@ -238,7 +343,10 @@ void show_json(FILE *out, const struct view *v)
 	fprintf(out, "{\"time\":%.3f", s->time);
 	json_string(out, ",\"policy\":", s->policy);
 	json_string(out, ",\"refill\":", s->refill);
-	json_number(out, ",\"retries\":", s->retries);
+	json_number(out, ",\"retries\":", s->retries, "");
+	json_string(out, ",\"state\":", s->state.name);
+	json_string(out, ",\"reason\":", s->state.reason);
+	json_number(out, ",\"seconds\":", *s->state.reason ? s->state.seconds : UNKNOWN, "");
 	fprintf(out, ",\"MemTotal_has_balloon\":%s,\"nodes\":[", s->managed ? "true" : "false");
 	for (i = 0; i < s->nr; i++) {
 		fprintf(out, "%s{\"node\":%u,", i ? "," : "", s->node[i].nid);
