@@ -401,7 +401,7 @@ int sim_free(int nid, long pages)
 	return write_text(SIM "free", line);
 }
 
-/* A host that does what it is asked, at once; targets as after boot. */
+/* A host that does what it is asked, at once; targets and limits as after boot. */
 void sim_defaults(void)
 {
 	static const char * const knobs[] = {
@@ -416,6 +416,7 @@ void sim_defaults(void)
 	for (i = 0; i < nr_nodes; i++) {
 		sim_free(nodes[i], -1);
 		node_target_auto(nodes[i]);
+		write_text(node_path(nodes[i], "limit"), "max\n");
 	}
 	write_text(ALL "policy", "balance\n");
 	write_text(ALL "superframe_targets", "0\n");

@@ -19,8 +19,8 @@ static const char * const nonsense[] = {
 
 #define LARGE		(64 * 1024)
 
-/* Write all that is no value to a file: it is refused, and changes nothing. */
-static void refuse(struct __test_metadata *_metadata, const char *path)
+/* Write all that is no value to a file, but this: it is refused, and changes nothing. */
+static void refuse_but(struct __test_metadata *_metadata, const char *path, const char *word)
 {
 	char before[256], after[256];
 	char *large;
@@ -32,6 +32,8 @@ static void refuse(struct __test_metadata *_metadata, const char *path)
 	pages = sum_pages();
 	ASSERT_LT(0, read_text(path, before, sizeof(before)));
 	for (i = 0; i < ARRAY_SIZE(nonsense); i++) {
+		if (!strcmp(nonsense[i], word))
+			continue;
 		EXPECT_EQ(-EINVAL, write_text(path, nonsense[i]))
 			TH_LOG("%s <- %s", path, nonsense[i]);
 		read_text(path, after, sizeof(after));
@@ -60,6 +62,11 @@ static void refuse(struct __test_metadata *_metadata, const char *path)
 	EXPECT_STREQ(before, after);
 	EXPECT_TRUE(wait_settled(10));
 	EXPECT_EQ(pages, sum_pages());
+}
+
+static void refuse(struct __test_metadata *_metadata, const char *path)
+{
+	refuse_but(_metadata, path, "");
 }
 
 static void expect_text(struct __test_metadata *_metadata, const char *path, const char *want)
@@ -95,6 +102,39 @@ TEST_F_TIMEOUT(balloon, node_target, LONG)
 	EXPECT_EQ(all.present, node_number(nodes[0], "target"));
 	EXPECT_EQ(0, node_target_auto(nodes[0]));
 	expect_text(_metadata, node_path(nodes[0], "target"), "auto\n");
+	EXPECT_TRUE(wait_settled(10));
+	EXPECT_EQ(1000, sum_pages());
+}
+
+TEST_F_TIMEOUT(balloon, node_limit, LONG)
+{
+	struct node_memory all;
+	int i;
+
+	ASSERT_TRUE(set_target(1000));
+	all_memory(&all);
+	for (i = 0; i < nr_nodes; i++) {
+		char path[128];
+
+		snprintf(path, sizeof(path), "%s", node_path(nodes[i], "limit"));
+		expect_text(_metadata, path, "max\n");
+		refuse_but(_metadata, path, "max\n");
+		EXPECT_EQ(-EINVAL, write_text(path, "auto\n"));
+		EXPECT_EQ(-EINVAL, write_text(path, "Max\n"));
+		EXPECT_EQ(-EINVAL, write_text(path, "maximum\n"));
+		EXPECT_EQ(-EINVAL, write_text(path, "max 5\n"));
+		/* Bytes are no pages. */
+		EXPECT_EQ(-EINVAL, write_number(path, all.present + 1));
+		expect_text(_metadata, path, "max\n");
+		EXPECT_EQ(0, write_text(path, "1000"));
+		expect_text(_metadata, path, "1000\n");
+		refuse_but(_metadata, path, "max\n");
+		EXPECT_EQ(0, write_text(path, "max"));
+	}
+	/* More than the node has is no limit, and is remembered as it was said. */
+	EXPECT_EQ(0, write_number(node_path(nodes[0], "limit"), all.present));
+	EXPECT_EQ(all.present, node_number(nodes[0], "limit"));
+	EXPECT_EQ(0, write_text(node_path(nodes[0], "limit"), "max\n"));
 	EXPECT_TRUE(wait_settled(10));
 	EXPECT_EQ(1000, sum_pages());
 }
@@ -168,6 +208,7 @@ TEST_F_TIMEOUT(balloon, modes, LONG)
 {
 	static const char * const shown[] = {
 		"nr_pages", "nr_superframes", "nr_partial", "nr_foreign", "rings", "stat",
+		"available",
 	};
 	unsigned int i;
 	int n;
@@ -176,6 +217,7 @@ TEST_F_TIMEOUT(balloon, modes, LONG)
 		for (i = 0; i < ARRAY_SIZE(shown); i++)
 			expect_mode(_metadata, node_path(nodes[n], shown[i]), 0444);
 		expect_mode(_metadata, node_path(nodes[n], "target"), 0644);
+		expect_mode(_metadata, node_path(nodes[n], "limit"), 0644);
 	}
 	expect_mode(_metadata, ALL "nr_pages", 0444);
 	expect_mode(_metadata, ALL "target", 0444);
@@ -193,10 +235,13 @@ TEST_F_TIMEOUT(balloon, not_root, LONG)
 
 	ASSERT_EQ(0, seteuid(65534));
 	EXPECT_EQ(-EACCES, write_text(node_path(nodes[0], "target"), "0\n"));
+	EXPECT_EQ(-EACCES, write_text(node_path(nodes[0], "limit"), "0\n"));
 	EXPECT_EQ(-EACCES, write_text(ALL "policy", "local\n"));
 	EXPECT_EQ(-EACCES, write_text(ALL "superframe_targets", "1\n"));
 	EXPECT_EQ(-EACCES, write_text(ALL "reclaim", "none\n"));
 	EXPECT_LT(0, read_text(node_path(nodes[0], "target"), text, sizeof(text)));
+	EXPECT_LT(0, read_text(node_path(nodes[0], "limit"), text, sizeof(text)));
+	EXPECT_LT(0, read_text(node_path(nodes[0], "available"), text, sizeof(text)));
 	EXPECT_LT(0, read_text(node_path(nodes[0], "stat"), text, sizeof(text)));
 	EXPECT_LT(0, read_text(ALL "policy", text, sizeof(text)));
 	EXPECT_LT(0, read_text(ALL "retries", text, sizeof(text)));
