@@ -120,6 +120,11 @@ install_tools() {
 		OUTPUT="$work/objects/selftests" LDFLAGS="$ldflags" \
 		INSTALL_PATH="$root/usr/lib/$tools_name/selftests" all install
 	install -D "$TOP/tools/xen/xl-node-mem" "$root/usr/sbin/xl-node-mem"
+	install -D "$TOP/tools/virt/virsh-node-mem" "$root/usr/sbin/virsh-node-mem"
+	sed -i '1s|.*|#!/usr/bin/python3|' "$root/usr/sbin/virsh-node-mem"
+	install -m 644 "$TOP/tools/virt/virsh-node-mem.8" "$root/usr/share/man/man8/"
+	install -m 644 "$TOP/tools/virt/virsh-node-mem.bash-completion" \
+		"$root/usr/share/bash-completion/completions/virsh-node-mem"
 	for file in Documentation/vm/balloon_{numa,core,recipes}.rst; do
 		install -D -m 644 "$TOP/$file" "$root/usr/share/doc/$tools_name/${file##*/}"
 	done
@@ -163,7 +168,7 @@ tools() {
 		tail "$log" >&2
 		die "failed: ${log#"$TOP"/}"
 	}
-	mapfile -t programs < <(find "$root" -type f -perm -u+x ! -name xl-node-mem)
+	mapfile -t programs < <(find "$root" -type f -perm -u+x ! -name '*-node-mem')
 	strip --strip-unneeded --remove-section=.comment --remove-section=.note "${programs[@]}"
 	printf 'Source: %s\n\nPackage: %s\nArchitecture: any\n' "$tools_name" "$tools_name" \
 		> "$work/shlibs/debian/control"
@@ -177,7 +182,7 @@ tools() {
 		Maintainer: $DEBFULLNAME <$DEBEMAIL>
 		Installed-Size: $(du -sk "$root/usr" | cut -f1)
 		Depends: ${depends#shlibs:Depends=}
-		Suggests: numactl, xenstore-utils
+		Suggests: numactl, xenstore-utils, libvirt-clients, python3
 		Section: admin
 		Priority: optional
 		Description: tools for NUMA-aware memory ballooning
@@ -185,7 +190,8 @@ tools() {
 		 It needs a kernel that balloons by nodes, as linux-image-*$suffix
 		 does.
 		 .
-		 xl-node-mem, for Xen's dom0, sets targets of a guest's virtual nodes.
+		 xl-node-mem, for Xen's dom0, sets targets of a guest's virtual nodes;
+		 virsh-node-mem does so on a host of libvirt's KVM guests.
 		 .
 		 The selftests in /usr/lib/$tools_name/selftests need a test
 		 kernel with a simulated host (CONFIG_BALLOON_NUMA_SIM), and skip on

@@ -36,7 +36,8 @@ run() {
 mapfile -t kernel_sources < <(own_files | grep -E '^(mm|include|drivers|arch)/.*\.[ch]$')
 mapfile -t programs < <(find tools scripts bench -name '*.[ch]' 2>/dev/null)
 mapfile -t shell < <(grep -rlE '^#!/bin/(ba)?sh' scripts .ci bench tools 2>/dev/null)
-mapfile -t python < <(find scripts bench tools -name '*.py' 2>/dev/null)
+mapfile -t python < <({ find scripts bench tools -name '*.py'
+			 grep -rlE '^#!/usr/bin/env python3' tools; } 2>/dev/null | sort -u)
 mapfile -t patches < <(queue_patches | sed "s|^|$QUEUE/|")
 
 # checkpatch IGNORED [-f] FILE...

@@ -181,8 +181,10 @@ Prometheus; and one for writers of backends, with a complete example of
 one, and for those who change the core.
 END
 
-own_patch 'tools: add balloonstat and xl-node-mem' 'tools/mm/*' 'tools/xen/*' << 'END'
+own_patch 'tools: add balloonstat, xl-node-mem and virsh-node-mem' \
+	'tools/mm/*' 'tools/xen/*' 'tools/virt/*' << 'END'
 balloonstat shows a guest's balloon node by node, and sets targets and
 policies. xl-node-mem does so from Xen's dom0, for a guest's virtual
-nodes.
+nodes, and virsh-node-mem from a KVM host, through libvirt and QEMU's
+guest agent.
 END

@@ -3,7 +3,7 @@
 """Runs everything that must pass, and counts.
 
 KUnit and kselftests run in guests with the debug kernel; the end-to-end tests boot their own
-guests and judge them from the host; those of the operator's tool need no guest. Ends with the
+guests and judge them from the host; those of the operator's tools need no guest. Ends with the
 slowest and with 'N passed, N failed, N skipped'.
 """
 
@@ -270,7 +270,8 @@ def main():
     if not named or 'user' in named:
         jobs.append((in_user_space, tally))
     if not named or 'tools' in named:
-        jobs.append((loader.loadTestsFromName('tools_test').run, Result(tally, 'tools')))
+        jobs.append((loader.loadTestsFromNames(['tools_test', 'virt_test']).run,
+                      Result(tally, 'tools')))
     # What it does the end-to-end tests do, too, but they take more than one kernel.
     if 'run' in named:
         jobs.append((main_job, tally))
