@@ -129,6 +129,10 @@ test-deb: ## install those packages into a small Debian (SUITE=), boot and ballo
 	@CONFIG='$(CONFIG)' scripts/deps.sh deb
 	@scripts/deb_test.py $(if $(SUITE),--suite '$(SUITE)')
 
+.PHONY: test-virt
+test-virt: kernel vanilla ## try virsh-node-mem on this machine's libvirtd, with a Debian guest; as root
+	@scripts/virt_trial.py $(ARGS)
+
 .PHONY: clean
 clean: ## remove all that was built
 	rm -rf build
