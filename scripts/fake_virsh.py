@@ -205,7 +205,8 @@ class Agent:
         try:
             if path in self.domain.says.get('denied', []):
                 raise OSError(13, 'Permission denied')
-            flags = {'r': os.O_RDONLY, 'r+': os.O_RDWR, 'w': os.O_WRONLY}[mode]
+            flags = {'r': os.O_RDONLY, 'r+': os.O_RDWR,
+                     'w': os.O_WRONLY | os.O_CREAT | os.O_TRUNC}[mode]
             os.close(os.open(self.kernel.path(path), flags))
         except OSError as error:
             words = self.domain.says.get('errno', {}).get(str(error.errno), error.strerror)
@@ -407,7 +408,9 @@ def main():
             print(run(command, rest), end='')
         except Error as error:
             sys.stdout.flush()
-            print(f'error: {error}', file=sys.stderr, flush=True)
+            # As de.po has it.
+            word = 'error' if os.environ.get('LC_ALL') == 'C' else 'Fehler'
+            print(f'{word}: {error}', file=sys.stderr, flush=True)
             status = 1
         else:
             status = 0
