@@ -10,6 +10,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import time
 import unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -760,6 +761,70 @@ class Ways(Case):
         self.refused('guest', '1', '80', says='failed to flush file: Invalid argument')
         with open(os.path.join(self.world.root, 'guest/handles.json')) as file:
             self.assertEqual({}, json.load(file)['files'])
+
+
+@unittest.skipUnless(shutil.which('qemu-ga') and os.geteuid() == 0, 'no qemu-ga, or not root')
+class RealAgent(Case):
+    """The same through a real agent, which sees the made-up files in a mount namespace."""
+
+    def agent(self, guest, *blocked):
+        root = os.path.join(self.world.root, 'guest/root')
+        where = os.path.join(self.world.root, 'agent')
+        shutil.rmtree(where, ignore_errors=True)
+        os.mkdir(where)
+        script = (f'mount --bind {root}/sys/devices/system/node /sys/devices/system/node; '
+                  'mount -t tmpfs tmpfs /sys/kernel/mm; mkdir /sys/kernel/mm/balloon; '
+                  f'mount --bind {root}/sys/kernel/mm/balloon /sys/kernel/mm/balloon; '
+                  f'mount --bind {root}/proc/zoneinfo /proc/zoneinfo; '
+                  f'exec qemu-ga -m unix-listen -p {where}/socket -t {where} -f {where}/pid '
+                  + (f'-b {",".join(blocked)}' if blocked else ''))
+        agent = subprocess.Popen(['unshare', '-m', 'sh', '-ec', script], stderr=subprocess.DEVNULL)
+        self.addCleanup(agent.wait)
+        self.addCleanup(agent.kill)
+        for _ in range(100):
+            if os.path.exists(f'{where}/socket') or agent.poll() is not None:
+                break
+            time.sleep(0.1)
+        if agent.poll() is not None:
+            self.skipTest('no mount namespace can be had')
+        guest.say(socket=f'{where}/socket')
+
+    def both(self, *blocked):
+        guest = self.world.domain(balloon=512, order=(1, 0))
+        self.agent(guest, *blocked)
+        self.assertEqual(['1024', '256', '128', 'auto', 'max', '523', '-', '-'],
+                         self.row(self.good('guest'), 1))
+        self.good('guest', '1', '512', '-l', '600')
+        self.assertEqual(str(512 * PER_MIB), guest.read(0, 'target'))
+        self.assertEqual(str(600 * PER_MIB), guest.read(0, 'limit'))
+        os.remove(guest.path(0, 'target'))
+        os.symlink('/proc/self/oom_score_adj', guest.path(0, 'target'))
+        for _ in range(3):
+            self.refused('guest', '1', '80', says='Invalid argument')
+        guest.node(1, 'limit', GONE)
+        self.refused('guest', '0', '-l', '0', says=('knows no limit of nodes', 'No such file'))
+        self.assertEqual('-', self.row(self.good('guest'), 0)[4])
+
+    def test_by_files(self):
+        self.both()
+
+    def test_by_files_only(self):
+        self.both(*EXEC)
+
+    def test_without_flush(self):
+        self.both('guest-file-flush', *EXEC)
+
+    def test_by_commands(self):
+        self.both(*FILES)
+
+    def test_found_out(self):
+        self.both('guest-info', 'guest-file-read')
+
+    def test_blocked(self):
+        guest = self.world.domain()
+        self.agent(guest, *FILES, *EXEC)
+        self.refused('guest', '1', '80', says=('guest-file-open (has been disabled)',
+                                               'guest-exec (has been disabled)'))
 
 
 class Waited(Case):
