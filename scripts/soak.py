@@ -3,10 +3,11 @@
 """Everything at once, for an hour: a debug kernel's guest whose host never comes to rest.
 
 Programs on every cpu touch and free memory, on base pages and huge ones, fork and fill pipes;
-a pattern program sees to it that no byte is lost. Meanwhile the host's target, the nodes' targets
-and the modes change at random, memory is compacted, memory blocks go offline and come back, and
-allocations fail on purpose. Each minute the balloon's own check and all counters are looked at,
-and in the end everything is given back.
+a pattern program sees to it that no byte is lost. Meanwhile the host's target, the nodes' targets,
+their limits and the modes change at random, memory is compacted, memory blocks go offline and come
+back, and allocations fail on purpose. Each minute the balloon's own check and all counters are
+looked at, and in the end everything is given back. --off keeps one node's limit at 0 meanwhile, and
+sees to it that nothing ever came to that node's balloon.
 """
 
 import argparse
@@ -47,13 +48,14 @@ cd {core}
 n=0
 while [ ! -e /tmp/stop ]; do
 	node={nodes}/node$((RANDOM % 4))/balloon
-	case $((RANDOM % 24)) in
+	case $((RANDOM % 26)) in
 	[0-4]) echo $(((RANDOM << 15 | RANDOM) % {most})) > $node/target ;;
 	[5-7]) echo auto > $node/target ;;
 	8 | 9 | 1[0-8]) pick off credit credit exchange exchange oom > refill ;;
 	19 | 20) pick balance local > policy ;;
 	21 | 22) echo 1 > /proc/sys/vm/compact_memory ;;
-	23) block=$(pick {blocks})
+	2[34]) [ $node = {off} ] || pick max max $(((RANDOM << 15 | RANDOM) % {most})) > $node/limit ;;
+	25) block=$(pick {blocks})
 	    timeout 10 sh -c "echo offline > $block/state"
 	    echo online > $block/state ;;
 	esac
@@ -64,21 +66,30 @@ done 2> /dev/null
 
 
 class Soak:
-    def __init__(self, test, guest, seed, percent=25, pace=1):
+    def __init__(self, test, guest, seed, percent=25, pace=1, off=None):
         self.test, self.guest, self.rng = test, guest, random.Random(seed)
         self.most = guest.bytes() * percent // 100
         self.pace = pace
+        self.off = off
         self.blocks = guest.sh('grep -l online /sys/devices/system/memory/memory*/state | '
                                'sed s,/state,, | tail -n 8').split()
         self.targets = self.seen = 0
 
     def start(self):
         changes = CHANGES.format(seed=self.rng.randrange(1 << 15), core=CORE, nodes=NODES,
-                                 most=pages(self.most), blocks=' '.join(self.blocks))
+                                 most=pages(self.most), blocks=' '.join(self.blocks),
+                                 off=f'{NODES}/node{self.off}/balloon')
         self.guest.sh(f'cat > /tmp/load <<"E"\n{LOAD}\nwait\nE\n'
                       f'cat > /tmp/change <<"E"\n{changes}\nE\n'
                       'sh /tmp/load > /dev/null 2>&1 &\n'
                       'echo -1000 > /proc/self/oom_score_adj\nsh /tmp/change > /dev/null 2>&1 &')
+
+    def came_to_it(self):
+        """What stat of the node whose limit is 0 says of what came to its balloon since boot."""
+        if self.off is None:
+            return None
+        come = 'inflate_local', 'inflate_remote', 'migrate', 'exchange', 'coalesce'
+        return {name: self.test.stat(self.guest, name)[self.off] for name in come}
 
     def changes(self):
         # Empty where it is just being written.
@@ -90,6 +101,9 @@ class Soak:
         pattern = Pattern(guest, 256, '--interleave', '--churn')
         # The OOM killer has better victims than what checks the others.
         guest.sh(f'echo -1000 > /proc/{pattern.pid}/oom_score_adj')
+        if self.off is not None:
+            guest.write(f'{NODES}/node{self.off}/balloon/limit', 0)
+        before = self.came_to_it()
         self.start()
         # One allocation of a thousand fails, of those that may.
         guest.sh(f'cd {FAIL} 2>/dev/null && echo 1 > ignore-gfp-highmem && echo 0 > verbose && '
@@ -104,6 +118,7 @@ class Soak:
                 test.assert_consistent(guest)
                 test.assert_untroubled(guest)
                 pattern.verify()
+                test.assertEqual(self.came_to_it(), before, f'node {self.off} has limit 0')
                 left = max(0, end - time.monotonic()) / 60
                 moved = {name: sum(test.stat(guest, name)) for name in
                          ('refill', 'exchange', 'migrate', 'coalesce', 'split')}
@@ -113,6 +128,9 @@ class Soak:
         for n in range(4):
             guest.write(f'{NODES}/node{n}/balloon/target', 'auto')
         pattern.stop()
+        test.assertEqual(self.came_to_it(), before, f'node {self.off} has limit 0')
+        for n in range(4):
+            guest.write(f'{NODES}/node{n}/balloon/limit', 'max')
         guest.set_balloon(0)
         test.settle(guest, 0, 300)
         test.assert_holds(guest, 0)
@@ -130,6 +148,7 @@ def main():
                         help='seconds between two targets at most (default 1): a slow kernel does '
                              'nothing but pursue them')
     parser.add_argument('--flavour', default='debug', help='the kernel: debug (default) or kcsan')
+    parser.add_argument('--off', type=int, choices=range(4), help='the node whose limit is 0')
     options = parser.parse_args()
 
     from test_refill import RefillTest
@@ -139,7 +158,7 @@ def main():
     with Guest(flavour=options.flavour, nodes=[512] * 4, cpus=[[0], [1], [], []],
                name=f'soak-{options.flavour}',
                balloon=REPORTING, append=f'{QUIET} kunit.enable=0') as guest:
-        soak = Soak(test, guest, options.seed, options.percent, options.pace)
+        soak = Soak(test, guest, options.seed, options.percent, options.pace, options.off)
         soak.run(options.minutes * 60)
     print(f'{soak.targets} targets in {options.minutes:g} minutes: nothing lost, no warning')
 
