@@ -171,7 +171,7 @@ int balloon_block_reserve(struct page *page, gfp_t gfp)
 
 again:
 	if (!new && !xa_load(&balloon_blocks, index)) {
-		new = kzalloc(sizeof(*new), gfp);
+		new = kzalloc_obj(*new, gfp);
 		if (!new || block_slot_reserve(index, gfp)) {
 			kfree(new);
 			return -ENOMEM;

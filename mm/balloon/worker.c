@@ -519,7 +519,7 @@ int balloon_register(struct balloon *b)
 {
 	int err;
 
-	b->pass = kvzalloc(sizeof(*b->pass), GFP_KERNEL);
+	b->pass = kvzalloc_obj(*b->pass, GFP_KERNEL);
 	if (!b->pass)
 		return -ENOMEM;
 	err = balloon_plan_alloc(&b->pass->plan, nr_node_ids);

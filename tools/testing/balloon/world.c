@@ -1826,7 +1826,7 @@ static void check_state(void)
 	if (strcmp(text, world.state) && (*text == 's' || *text == 'w') &&
 	    world.notified_state == world.notified_before)
 		fail("it was '%s', is '%s', and nobody was told", world.state, text);
-	strcpy(world.state, text);
+	snprintf(world.state, sizeof(world.state), "%s", text);
 	world.notified_before = world.notified_state;
 }
 
@@ -2110,7 +2110,7 @@ void world_begin(u64 seed, bool large)
 	context.check_irq = false;
 	/* Only that there is one matters. */
 	balloon_state_file = (struct kernfs_node *)&world;
-	strcpy(world.state, "settled\n");
+	snprintf(world.state, sizeof(world.state), "settled\n");
 	machine_build(&world.rnd, large);
 	where = calloc(max_pfn_value, 1);
 	for (nid = 0; nid < nr_node_ids; nid++)
