@@ -7,7 +7,6 @@
  * missing. Nothing is reclaimed for it.
  */
 #include <linux/cpumask.h>
-#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/percpu.h>
@@ -72,9 +71,10 @@ static void cut_to(struct balloon_available *a, unsigned long room)
  * @nid: an online node
  * @a: where to store it
  *
- * Without a lock: others allocate and free meanwhile.
+ * Others allocate and free meanwhile.
  *
- * Context: may sleep.
+ * Context: may sleep. With device_hotplug_lock held, so that what is looked at stays there:
+ * mem_hotplug_lock is held by who removes a node's device and waits for readers of its files.
  */
 void balloon_node_available(int nid, struct balloon_available *a)
 {
@@ -88,14 +88,11 @@ void balloon_node_available(int nid, struct balloon_available *a)
 	rcu_read_unlock();
 
 	*a = (struct balloon_available){ };
-	/* What is looked at stays there. */
-	get_online_mems();
 	for (z = 0; z < MAX_NR_ZONES; z++) {
 		struct zone *zone = &NODE_DATA(nid)->node_zones[z];
 
 		if (populated_zone(zone))
 			add_zone(zone, a, whole);
 	}
-	put_online_mems();
 	cut_to(a, balloon_node_room(nid));
 }

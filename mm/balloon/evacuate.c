@@ -22,13 +22,14 @@
  * stay where they are, only the others move, to free memory: nothing is
  * reclaimed for it.
  *
- * Everything here runs in the worker.
+ * Everything here but the estimate runs in the worker.
  */
 #include <linux/memory_hotplug.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/page-isolation.h>
 #include <linux/pagemap.h>
+#include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/swap.h>
 
@@ -201,7 +202,7 @@ static bool evacuate_suits(struct zone *zone, unsigned long pfn, int most, bool 
 
 /**
  * balloon_evacuable - how many blocks of a zone could be made whole
- * @zone: the zone, whose memory stays online
+ * @zone: the zone, whose memory is to stay online meanwhile
  *
  * As far as there is free memory for what lies in them, which is not asked here.
  *
@@ -220,7 +221,9 @@ unsigned long balloon_evacuable(struct zone *zone)
 	if (pageblock_order > SUPERFRAME_ORDER)
 		return 0;
 	for (i = 0; i < looks; i++) {
-		unsigned long at = pfn + blocks * i / looks * SUPERFRAME_PAGES;
+		/* Not the same ones each time: who reads in a loop would keep them from moving. */
+		unsigned long at = pfn + (blocks * i + get_random_u32_below(blocks)) / looks *
+					 SUPERFRAME_PAGES;
 
 		/* What is free already, or in the balloon in part, makes no superframe more. */
 		found += evacuate_suits(zone, at, most, false, &v) && !v.ballooned &&

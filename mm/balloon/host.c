@@ -1017,9 +1017,9 @@ enum balloon_state balloon_direction(struct balloon *b)
 }
 
 /*
- * What was wanted before may be met, and what is wanted now not have been looked at: who
- * has just asked for it is not told that all is well. When the worker has looked he is told
- * to look again.
+ * What was wanted before may be met, or be short of something, and what is wanted now not have
+ * been looked at: who has just asked for it is not told that all is well, or what is in the
+ * way. When the worker has looked he is told to look again. What is held is not looked at.
  */
 static enum balloon_state state_of(struct balloon *b)
 {
@@ -1030,7 +1030,8 @@ static enum balloon_state state_of(struct balloon *b)
 	/* Pairs with the releases at the end of looking: the state is of after that. */
 	pending |= smp_load_acquire(&b->looking);
 	state = READ_ONCE(b->state);
-	if (state == BALLOON_SETTLED && pending && !READ_ONCE(b->stopped))
+	if (pending && state != BALLOON_WAIT_HELD && !READ_ONCE(b->stopped) &&
+	    (state == BALLOON_SETTLED || state >= BALLOON_WAIT_GUEST_MEMORY))
 		return balloon_direction(b);
 	return state;
 }

@@ -4,7 +4,8 @@
  *
  * Locks, outermost first:
  *   mem_hotplug_lock		the mm's: notifiers run under it, and scans hold it for
- *				reading, so that memory stays.
+ *				reading, so that memory stays. Readers of nodes' files, for
+ *				which it waits, hold device_hotplug_lock for that.
  *   balloon_mutex (host.c)	which balloon is registered.
  *   balloon_host_lock (mutex)	one host conversation at a time. Never taken in the page
  *				allocator, which has a work do so; try-locked in

@@ -103,7 +103,8 @@ struct balloon_zone *balloon_page_bz(const struct page *page)
  * @partial: where to store base pages of partial blocks, or NULL
  * @foreign: where to store lent base pages, or NULL
  *
- * Without a lock: each figure is right by itself.
+ * Without a lock: each figure is right by itself. A superframe that is being put together, or
+ * taken apart, may be missing in the sum.
  *
  * Return: base pages in all.
  */
@@ -129,6 +130,24 @@ unsigned long balloon_node_count(int nid, unsigned long *superframes,
 }
 EXPORT_SYMBOL_GPL(balloon_node_count);
 
+/* The same, with nothing missing. */
+static unsigned long count_exactly(struct balloon_node *bn, unsigned long *foreign)
+{
+	unsigned long pages = 0, flags;
+	struct balloon_zone *bz;
+	int z;
+
+	*foreign = 0;
+	for (z = 0; z < MAX_NR_ZONES; z++) {
+		bz = &bn->zones[z];
+		spin_lock_irqsave(&bz->lock, flags);
+		pages += bz->nr_superframes * SUPERFRAME_PAGES + bz->nr_partial + bz->nr_foreign;
+		*foreign += bz->nr_foreign;
+		spin_unlock_irqrestore(&bz->lock, flags);
+	}
+	return pages;
+}
+
 /**
  * balloon_node_room - how much more may be ballooned on a node by its limit
  * @nid: the node
@@ -143,12 +162,11 @@ EXPORT_SYMBOL_GPL(balloon_node_count);
 unsigned long balloon_node_room(int nid)
 {
 	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
-	unsigned long limit = bn ? READ_ONCE(bn->limit) : 0, pages;
+	unsigned long limit = bn ? READ_ONCE(bn->limit) : 0, foreign;
 
-	if (limit == BALLOON_LIMIT_MAX)
+	if (limit == BALLOON_LIMIT_MAX || !limit)
 		return limit;
-	pages = balloon_node_count(nid, NULL, NULL, NULL);
-	return limit - min(limit, pages);
+	return limit - min(limit, count_exactly(bn, &foreign));
 }
 
 /**
@@ -161,11 +179,11 @@ unsigned long balloon_node_room(int nid)
 unsigned long balloon_node_over(int nid)
 {
 	struct balloon_node *bn = READ_ONCE(balloon_nodes[nid]);
-	unsigned long limit = bn ? READ_ONCE(bn->limit) : 0, pages, foreign;
+	unsigned long limit = bn ? READ_ONCE(bn->limit) : BALLOON_LIMIT_MAX, pages, foreign;
 
 	if (limit == BALLOON_LIMIT_MAX)
 		return 0;
-	pages = balloon_node_count(nid, NULL, NULL, &foreign);
+	pages = count_exactly(bn, &foreign);
 	return min(pages - min(pages, limit), pages - foreign);
 }
 

@@ -281,11 +281,14 @@ static unsigned long give_batch(struct balloon *b, int nid, struct balloon_exten
 {
 	struct balloon_pass *p = b->pass;
 	unsigned int order = ext->order, given;
+	bool full;
 
 	if (!nr)
 		return 0;
 	mutex_lock(&balloon_host_lock);
 	given = balloon_give(b, ext, nr);
+	/* Before somebody else takes back what made it so. */
+	full = balloon_node_full(nid, order);
 	count_inflated(p, nid, (unsigned long)given << order);
 	balloon_host_update(b, true);
 	mutex_unlock(&balloon_host_lock);
@@ -294,7 +297,7 @@ static unsigned long give_batch(struct balloon *b, int nid, struct balloon_exten
 			      (unsigned long)given << order);
 	/* It will not take more on other nodes. That a node has come to its limit is no refusal. */
 	if (given < nr) {
-		p->inflate_refused |= !balloon_node_full(nid, order);
+		p->inflate_refused |= !full;
 		p->learned = true;
 	}
 	if (given) {
@@ -617,12 +620,14 @@ static unsigned long swap_batch(struct balloon *b, int to, int from, struct ball
 	struct balloon_extent *take = b->ext + BALLOON_BATCH_PAGES;
 	struct balloon_pass *p = b->pass;
 	unsigned int order = give->order, found, given = 0, taken = 0, i;
+	bool full;
 
 	mutex_lock(&balloon_host_lock);
 	found = order ? balloon_dequeue_superframes(from, take, nr) :
 			balloon_dequeue_pages(from, take, nr);
 	if (found)
 		given = balloon_swap(b, give, take, found, &taken);
+	full = balloon_node_full(to, order);
 	count_inflated(p, to, (unsigned long)given << order);
 	count_deflated(p, from, (unsigned long)taken << order);
 	balloon_host_update(b, true);
@@ -639,7 +644,7 @@ static unsigned long swap_batch(struct balloon *b, int to, int from, struct ball
 	trace_balloon_deflate(from, to, order, (unsigned long)found << order,
 			      (unsigned long)taken << order);
 	if (given < found) {
-		p->inflate_refused |= !balloon_node_full(to, order);
+		p->inflate_refused |= !full;
 		p->learned = true;
 	}
 	if (taken < given || !found) {
@@ -700,7 +705,7 @@ static unsigned long move_batch(struct balloon *b, int to, int from, unsigned lo
  */
 static void move_all(struct balloon *b)
 {
-	unsigned long superframes, partial, held, excess, want;
+	unsigned long superframes, partial, held, excess, pages;
 	struct balloon_pass *p = b->pass;
 	bool moved = false;
 	int to, from = 0;
@@ -711,17 +716,20 @@ static void move_all(struct balloon *b)
 			    node_isset(to, p->no_page) || balloon_total() != balloon_goal(b))
 				break;
 			held = node_holds(to, &superframes, &partial);
-			want = p->plan.node[to].want - min(p->plan.node[to].want, held);
-			if (!want)
+			pages = p->plan.node[to].want - min(p->plan.node[to].want, held);
+			if (!pages)
 				break;
 			for (excess = 0; from < p->plan.nr && !excess; from += !excess)
 				if (balloon_nodes[from] && !node_isset(from, p->kept))
 					excess = node_excess(p, from, &superframes, &partial);
 			if (!excess)
 				return;
-			if (move_batch(b, to, from, min(want, excess)))
+			pages = min(pages, excess);
+			if (move_batch(b, to, from, pages))
 				moved = true;
-			else if (node_isset(to, p->no_superframe))
+			/* Or it has come to its limit since that was planned. */
+			else if (node_isset(to, p->no_superframe) ||
+				 balloon_node_room(to) < min(pages, SUPERFRAME_PAGES))
 				break;
 		}
 	}

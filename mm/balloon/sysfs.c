@@ -151,8 +151,12 @@ static DEVICE_ATTR_RW(limit);
 static ssize_t available_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	struct balloon_available a;
+	int err = lock_device_hotplug_sysfs();
 
+	if (err)
+		return err;
 	balloon_node_available(dev->id, &a);
+	unlock_device_hotplug();
 	return sysfs_emit(buf, "superframes %lu\nevacuation %lu\npages %lu\n", a.superframes,
 			  a.evacuation, a.pages);
 }

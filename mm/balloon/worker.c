@@ -83,7 +83,8 @@ static enum balloon_state why_short(struct balloon *b)
 		return BALLOON_WAIT_LIMIT;
 	if (p->pressed)
 		return BALLOON_WAIT_PRESSURE;
-	if (limits_forbid(b, true))
+	/* Nothing is missing but what a node above its limit has in other hands for a moment. */
+	if (limits_forbid(b, true) || !balloon_pass_missing(b))
 		return BALLOON_WAIT_LIMIT;
 	return BALLOON_WAIT_GUEST_MEMORY;
 }
@@ -437,6 +438,7 @@ void balloon_suspend(struct balloon *b)
 	bool found;
 
 	stop_balloon(b);
+	balloon_set_state(b, BALLOON_WAIT_HELD);
 	/* Once it is suspended, the device is not there to be asked. */
 	while ((left = balloon_total()) && !b->suspended) {
 		moved = 0;
@@ -463,7 +465,6 @@ void balloon_suspend(struct balloon *b)
 	balloon_host_update(b, false);
 	b->suspended = true;
 	mutex_unlock(&balloon_host_lock);
-	balloon_set_state(b, BALLOON_WAIT_HELD);
 }
 EXPORT_SYMBOL_GPL(balloon_suspend);
 

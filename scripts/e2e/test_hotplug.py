@@ -15,6 +15,11 @@ TRIPS = int(os.environ.get('TRIPS', 24))
 
 
 class Hotplug(GuestTest):
+    def boot(self, **options):
+        # CONFIG_MEM_ALLOC_PROFILING_DEBUG has memory that comes online for allocated, and warns.
+        options['append'] = options.get('append', QUIET) + ' sysctl.vm.mem_profiling=0'
+        return super().boot(**options)
+
     def switch(self, guest, block, state):
         """Returns the guest's error, '' if there was none."""
         status, output = guest.status(f'timeout 120 sh -c "echo {state} > {BLOCKS}/{block}/state"')
@@ -114,7 +119,8 @@ class Dimm(Hotplug):
     size = 512
 
     def boot_with_dimm(self, nodes, node):
-        guest = self.boot(nodes=nodes, cpus=2, extra=[
+        cpus = [[0, 1]] + [[]] * (len(nodes) - 1)
+        guest = self.boot(nodes=nodes, cpus=cpus, extra=[
             '-m', 'slots=4,maxmem=8192M', '-object',
             f'memory-backend-ram,id=d0,size={self.size}M', '-device',
             f'pc-dimm,id=dimm0,memdev=d0,node={node}'])
@@ -148,6 +154,24 @@ class Dimm(Hotplug):
         self.assertEqual(int(guest.read('/sys/kernel/mm/balloon/nr_pages')), pages(want))
         split = sum(self.stat(guest, 'split'))
         self.assertLessEqual(split, sum(before) // 20)
+        self.assert_consistent(guest)
+
+        # The node goes with it, whoever reads its files meanwhile.
+        guest.write(f'{NODES}/node1/balloon/limit', 0)
+        guest.sh(f'while [ ! -e /tmp/stop ]; do cat {NODES}/node1/balloon/*; done '
+                 '> /dev/null 2>&1 &')
+        guest.qmp('device_del', id='dimm0')
+        self.wait('the node to go', lambda: guest.status(f'[ -e {NODES}/node1 ]')[0], 120)
+        guest.sh('touch /tmp/stop')
+        # What was said of it holds when it is back.
+        guest.qmp('device_add', driver='pc-dimm', id='dimm0', memdev='d0', node=1)
+        self.wait('the node', lambda: not guest.status(f'ls {NODES}/node1/memory[0-9]*')[0], 120)
+        self.wait('its blocks', lambda: len(self.blocks(guest, 1)) == len(blocks))
+        for block in self.blocks(guest, 1):
+            self.assertEqual(self.switch(guest, block, 'online_movable'), '', block)
+        self.assertEqual(guest.read(f'{NODES}/node1/balloon/limit'), '0')
+        self.inflate(guest, want + 64 * MIB)
+        self.assertEqual(self.node_files(guest, 'nr_pages')[1], 0)
         self.assert_consistent(guest)
 
     def test_unplugged_while_ballooned(self):
