@@ -19,6 +19,9 @@
 struct used {
 	char *p;
 	size_t bytes;
+	/* The rest of the node. */
+	char *rest;
+	size_t rest_bytes;
 	/* Per page: is it there? */
 	bool *kept;
 	long pages;
@@ -67,12 +70,15 @@ static void unpin(struct used *u)
 		close(u->pipes[--u->nr_pipes]);
 }
 
+/* How many are enough. */
+#define BLOCKS		96
+
 /*
  * Use all of a node's memory but a little, then free all but @least to @most of
- * 512 pages of each block, at places that depend on the block. One page of every
- * @nth block can't be moved (0: none).
+ * 512 pages of each of about @blocks blocks, at places that depend on the block. One page
+ * of every @nth block can't be moved (0: none).
  */
-static bool use(struct used *u, int nid, int least, int most, int nth)
+static bool use(struct used *u, int nid, long blocks, int least, int most, int nth)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY);
 	struct rlimit files = { 8192, 8192 };
@@ -82,6 +88,13 @@ static bool use(struct used *u, int nid, int least, int most, int nth)
 
 	memset(u, 0, sizeof(*u));
 	setrlimit(RLIMIT_NOFILE, &files);
+	node_memory(nid, &m);
+	if (m.spare > blocks) {
+		u->rest_bytes = (m.spare - blocks) * SUPERFRAME * PAGE;
+		u->rest = map_used(u->rest_bytes, nid);
+		if (!u->rest)
+			return false;
+	}
 	node_memory(nid, &m);
 	u->bytes = (m.above - 4 * SUPERFRAME) / 64 * 63 * PAGE;
 	u->p = map(u->bytes, nid, MADV_NOHUGEPAGE);
@@ -157,6 +170,8 @@ static void unuse(struct used *u)
 {
 	unpin(u);
 	munmap(u->p, u->bytes);
+	if (u->rest)
+		munmap(u->rest, u->rest_bytes);
 	free(u->kept);
 }
 
@@ -192,7 +207,7 @@ TEST_F_TIMEOUT(balloon, evacuates, LONG)
 	long want, cache, remote;
 	struct used u;
 
-	ASSERT_TRUE(use(&u, last(), 154, 154, 0));
+	ASSERT_TRUE(use(&u, last(), BLOCKS, 154, 154, 0));
 	want = half_of_free();
 	cache = read_vmstat("nr_file_pages");
 	remote = sum_stat("inflate_remote");
@@ -214,7 +229,7 @@ TEST_F_TIMEOUT(balloon, evacuates_others_than_pinned, LONG)
 {
 	struct used u;
 
-	ASSERT_TRUE(use(&u, last(), 50, 150, 4));
+	ASSERT_TRUE(use(&u, last(), BLOCKS, 50, 150, 4));
 	inflate(_metadata, &u, half_of_free(), 90);
 	EXPECT_TRUE(intact(&u));
 	EXPECT_STREQ("", broken());
@@ -230,7 +245,7 @@ TEST_F_TIMEOUT(balloon, evacuates_for_a_host_that_refuses, LONG)
 	struct used u;
 	long want;
 
-	ASSERT_TRUE(use(&u, last(), 100, 100, 0));
+	ASSERT_TRUE(use(&u, last(), BLOCKS, 100, 100, 0));
 	want = half_of_free();
 	ASSERT_EQ(0, node_target(last(), want));
 	ASSERT_EQ(0, sim_set("refuse_inflate", 3));
@@ -278,7 +293,7 @@ TEST_F_TIMEOUT(balloon, mends_what_it_took, LONG)
 	double end;
 
 	/* Of every second block, one page. */
-	ASSERT_TRUE(use(&u, last(), 0, 1, 0));
+	ASSERT_TRUE(use(&u, last(), 2 * BLOCKS, 0, 1, 0));
 	if (u.blocks < 60)
 		SKIP(return, "the node is too small");
 	limit_cpu_lists(true);
@@ -312,7 +327,7 @@ TEST_F_TIMEOUT(balloon, partial_blocks_are_put_together, LONG)
 
 	ASSERT_EQ(0, sim_enable_as("max_order", "0\n"));
 	proactive_compaction(false);
-	ASSERT_TRUE(use(&u, last(), 12, 502, 0));
+	ASSERT_TRUE(use(&u, last(), BLOCKS, 12, 502, 0));
 	node_memory(last(), &m);
 	want = m.give - 2 * SUPERFRAME;
 	ASSERT_EQ(0, node_target(last(), want));
