@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""A virsh without libvirt, for virt_test.py: domains are folders below $FAKE_VIRSH.
+"""A virsh without libvirt, for virt_test.py, which runs it, or calls its perform(): domains are
+folders below $FAKE_VIRSH.
 
 NAME/domain.json says how the domain is and how its guest agent behaves, NAME/root/ is what the
 guest's kernel shows. Words of errors are those of libvirt (src/qemu/qemu_agent.c, qemu_domain.c,
@@ -19,7 +20,7 @@ import subprocess
 import sys
 
 PAGE = 4096
-TOP = os.environ['FAKE_VIRSH']
+TOP = os.environ.get('FAKE_VIRSH')
 COMMANDS = ['guest-ping', 'guest-info', 'guest-file-open', 'guest-file-read', 'guest-file-write',
             'guest-file-flush', 'guest-file-close', 'guest-exec', 'guest-exec-status',
             'guest-fsfreeze-status']
@@ -153,7 +154,7 @@ class Agent:
             raise Error('internal error: cannot parse json') from None
         says = self.domain.says
         if says.get('agent') == 'garbage':
-            return 'what?'
+            return says.get('garbage', 'what?')
         try:
             if command not in COMMANDS or command in says.get('lacks', []):
                 raise AgentError(f'The command {command} has not been found')
@@ -169,8 +170,6 @@ class Agent:
         except TypeError:
             raise Error(f"internal error: unable to execute QEMU agent command '{command}': "
                         'Invalid parameter type') from None
-        finally:
-            store(self.path, self.kept)
         return json.dumps({'return': answer})
 
     def disabled(self, command):
@@ -223,6 +222,9 @@ class Agent:
 
     def guest_file_read(self, handle, count=4096):
         file = self.file(handle)
+        if file['path'] in self.domain.says.get('endless', []):
+            data = base64.b64encode(bytes(count)).decode()
+            return {'count': count, 'buf-b64': data, 'eof': False}
         try:
             with open(self.kernel.path(file['path']), 'rb') as source:
                 source.seek(file['at'])
@@ -292,13 +294,32 @@ class Agent:
         return run.pop(0)
 
 
+# What this virsh has read, by name.
+domains = {}
+
+
+def read_domains():
+    for name in sorted(os.listdir(TOP)):
+        if os.path.exists(os.path.join(TOP, name, 'domain.json')):
+            domains[name] = Domain(name)
+
+
+def domain_of(word):
+    """As virshLookupDomainInternal() finds it: by its id if it is a number, by its UUID, then by
+    its name."""
+    for key, text in ('id', word.strip().lstrip('+')), ('uuid', word), ('name', word):
+        for domain in domains.values():
+            if domain.says[key] == text and (key != 'id' or domain.says['state'] != 'shut off'):
+                return domain
+    raise Error(f"failed to get domain '{word}'")
+
+
 class Domain:
     def __init__(self, name):
         self.name = name
         self.path = os.path.join(TOP, name, 'domain.json')
-        self.says = load(self.path) if '/' not in name and name else None
-        if self.says is None:
-            raise Error(f"failed to get domain '{name}'")
+        self.says = load(self.path)
+        self.its_agent = None
 
     def save(self):
         store(self.path, self.says)
@@ -317,7 +338,8 @@ class Domain:
             raise Error('Guest agent is not responding: Guest agent not available for now')
         if self.says.get('socket'):
             return self.real_agent(text)
-        return Agent(self).call(text)
+        self.its_agent = self.its_agent or Agent(self)
+        return self.its_agent.call(text)
 
     def real_agent(self, text):
         """A qemu-ga that listens there."""
@@ -384,10 +406,9 @@ def run(command, words):
     if command == 'uri':
         return state.get('uri', 'qemu:///system') + '\n'
     if command == 'list':
-        names = sorted(name for name in os.listdir(TOP)
-                       if os.path.exists(os.path.join(TOP, name, 'domain.json')))
-        return ''.join(f'{name}\n' for name in names if Domain(name).says['state'] == 'running')
-    domain = Domain(words[0])
+        return ''.join(f"{domain.says[words[0].removeprefix('--')]}\n"
+                       for domain in domains.values() if domain.says['state'] != 'shut off')
+    domain = domain_of(words[0])
     if command == 'domstate':
         return domain.says['state'] + '\n'
     if command == 'dumpxml':
@@ -409,26 +430,34 @@ def run(command, words):
     raise Error(f"unknown command: '{command}'")
 
 
-def main():
-    words = sys.argv[1:]
+def perform(words, language, tell):
+    """Calls tell() with what is printed, and whether that is an error; returns the status."""
     with open(os.path.join(TOP, 'log'), 'a') as log:
         log.write(json.dumps(words) + '\n')
     while words and words[0].startswith('-'):
         if words.pop(0) == '-c':
             words.pop(0)
     status = 0
+    domains.clear()
+    read_domains()
     for command, *rest in split(words[0]) if len(words) == 1 else [words]:
         try:
-            print(run(command, rest), end='')
+            tell(run(command, rest), False)
         except Error as error:
-            sys.stdout.flush()
             # As de.po has it.
-            word = 'error' if os.environ.get('LC_ALL') == 'C' else 'Fehler'
-            print(f'{word}: {error}', file=sys.stderr, flush=True)
+            tell(f"{'error' if language == 'C' else 'Fehler'}: {error}\n", True)
             status = 1
         else:
             status = 0
+    for domain in domains.values():
+        if domain.its_agent:
+            store(domain.its_agent.path, domain.its_agent.kept)
     return status
+
+
+def main():
+    return perform(sys.argv[1:], os.environ.get('LC_ALL'), lambda text, wrong: print(
+        text, end='', file=sys.stderr if wrong else sys.stdout, flush=True))
 
 
 if __name__ == '__main__':

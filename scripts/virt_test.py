@@ -1,17 +1,30 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """Tests of the tool for KVM's hosts, tools/virt/virsh-node-mem, against a made-up libvirt whose
-guest agent is scripts/fake_virsh.py; and of what it has in common with Xen's, xl-node-mem."""
+guest agent is scripts/fake_virsh.py; and of what it has in common with Xen's, xl-node-mem.
 
+Most call the tool's main() here, with a virsh that is called, too: to begin a Python each time
+would take most of the time. Some run both as they are. Other tests run in other threads meanwhile:
+what is all threads' stays as it is."""
+
+import base64
+import errno
+import io
 import json
 import os
 import re
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 import time
+import traceback
+import types
 import unittest
+from unittest import mock
+
+import fake_virsh
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOOL = os.path.join(TOP, 'tools/virt/virsh-node-mem')
@@ -40,9 +53,12 @@ class World:
         self.root = tempfile.mkdtemp(prefix='virsh-node-mem-')
         self.bin = os.path.join(self.root, 'bin')
         os.mkdir(self.bin)
+        self.make_virsh()
+        self.count = 0
+
+    def make_virsh(self):
         # Nothing of the site: it begins faster.
         self.program('virsh', f'exec python3 -IS {os.path.join(TOP, "scripts/fake_virsh.py")} "$@"')
-        self.count = 0
 
     def program(self, name, script):
         path = os.path.join(self.bin, name)
@@ -88,9 +104,10 @@ class Guest:
         total = sum(nodes) + plugged
         xml = ''.join(f"<cell id='{i}' cpus='{i}' memory='{size * 1024}' unit='KiB'/>"
                       for i, size in enumerate(nodes)) if cells else ''
-        self.says = {'state': 'running', 'maxmem': total * 1024, 'actual': (total - balloon) * 1024,
+        self.says = {'name': name, 'id': str(world.count), 'uuid': self.uuid,
+                     'state': 'running', 'maxmem': total * 1024, 'actual': (total - balloon) * 1024,
                      'present': total * PER_MIB,
-                     'xml': f"<domain type='{kind}' id='1'><name>{name}</name>"
+                     'xml': f"<domain type='{kind}' id='{world.count}'><name>{name}</name>"
                             f"<uuid>{self.uuid}</uuid><description>\nerror: none</description>"
                             f"<memory unit='KiB'>{total * 1024}</memory><currentMemory unit='KiB'>"
                             f"{(total - balloon) * 1024}</currentMemory>{numatune}<cpu>"
@@ -163,7 +180,23 @@ class Guest:
         self.world.write(f'host/proc/{pid}/numa_maps', numa_maps)
 
 
+def load_tool():
+    """As a module, without a file of its own beside it."""
+    module = types.ModuleType('virsh_node_mem')
+    with open(TOOL) as file:
+        exec(compile(file.read(), TOOL, 'exec'), module.__dict__)
+    return module
+
+
+def setUpModule():
+    global tool
+    tool = load_tool()
+
+
 class Case(unittest.TestCase):
+    program = False         # True: the tool and virsh are processes
+    program_virsh = False   # True: virsh is one
+
     def setUp(self):
         self.world = World()
         self.addCleanup(shutil.rmtree, self.world.root)
@@ -171,13 +204,44 @@ class Case(unittest.TestCase):
     def tearDown(self):
         self.assertFalse(self.world.crashes(), 'the agent was given a handle that it had freed')
 
-    def run_tool(self, *args, tool=TOOL, **how):
+    def run_tool(self, *args, path=TOOL, env=None):
         env = {'PATH': f'{self.world.bin}:/usr/bin:/bin', 'FAKE_VIRSH': self.world.root,
-               'LANG': 'de_DE.UTF-8', **how.pop('env', {})}
-        if tool == TOOL:
+               'LANG': 'de_DE.UTF-8', **(env or {})}
+        if path == TOOL:
             args = ('--root', os.path.join(self.world.root, 'host'), *args)
-        return subprocess.run([tool, *args], text=True, capture_output=True, timeout=60, env=env,
-                              **how)
+            # Help is printed by a module that is not the tool's own.
+            if not self.program and not {'-h', '--help'} & set(args):
+                return self.call_tool(args, env)
+        return subprocess.run([path, *args], text=True, capture_output=True, timeout=60, env=env)
+
+    def call_tool(self, args, env):
+        out, err = io.StringIO(), io.StringIO()
+
+        def put(*words, file=None):
+            print(*words, file=err if file is sys.stderr else out)
+        with mock.patch.object(tool, 'environ', env), \
+                mock.patch.object(tool, 'print', put, create=True), \
+                mock.patch.object(fake_virsh, 'TOP', self.world.root), \
+                mock.patch.object(tool.Virsh, 'printed', tool.Virsh.printed if self.program_virsh
+                                  else self.call_virsh):
+            try:
+                status = tool.main(args)
+            except Exception:
+                traceback.print_exc(file=err)
+                status = 1
+        return subprocess.CompletedProcess(args, status, out.getvalue(), err.getvalue())
+
+    @staticmethod
+    def call_virsh(virsh, script, seconds):
+        """In place of a process that prints errors to where the rest goes, too."""
+        if len(script.encode()) >= 1 << 17:
+            raise OSError(errno.E2BIG, 'Argument list too long')
+        if seconds <= 0:
+            return '', False
+        said = []
+        fake_virsh.perform([*virsh.command[1:], script], virsh.env['LC_ALL'],
+                           lambda text, wrong: said.append(text))
+        return ''.join(said), True
 
     def good(self, *args, says=''):
         done = self.run_tool(*args)
@@ -277,6 +341,14 @@ class Listed(Case):
         self.assertEqual(['1024'] + ['-'] * 7, self.row(one, 0))
         self.assertEqual('auto', self.row(two, 0)[3])
 
+    def test_one_of_all_is_paused(self):
+        self.world.domain('one', state='paused')
+        self.world.domain('two')
+        done = self.run_tool()
+        self.assertEqual((1, "virsh-node-mem: domain 'one' has to run, but is: paused"),
+                         (done.returncode, done.stderr.split('\n')[0]))
+        self.assertTrue(done.stdout.startswith('two: '))
+
     def test_none_runs(self):
         self.assertEqual('', self.good())
 
@@ -366,6 +438,65 @@ class Listed(Case):
             self.assertEqual('auto' if text == 'auto' else '-', cells[3])
             self.assertEqual(['-', '-'], cells[4:6], text)
 
+    def test_large_numbers(self):
+        """None that Python would not convert: a guest does not end the list of all."""
+        many = '9' * 5000
+        guest = self.world.domain()
+        guest.node(1, 'available', f'superframes {many}\nevacuation 5\npages 256')
+        self.assertEqual('-', self.row(self.good('guest'), 1)[5])
+        for text in (f'Node {many}, zone   Normal\n  present 9\n  start_pfn: 0\n',
+                     f'Node 0, zone   Normal\n  present {many}\n  start_pfn: 0\n',
+                     f'Node 0, zone   Normal\n  present 9\n  start_pfn: {many}\n'):
+            guest.file('/proc/zoneinfo', text)
+            self.good('guest')
+        guest.file('/sys/devices/system/node/online', many)
+        self.assertNotIn('Traceback', self.run_tool('guest').stderr)
+
+    def beside_another(self, says, **kind):
+        """A guest that does not do as it should is told of, and others are listed all the same."""
+        self.world.domain('bad', **kind)
+        self.world.domain('other')
+        done = self.run_tool()
+        self.assertEqual(1, done.returncode, done.stderr[-999:])
+        self.assertIn(says, done.stderr)
+        self.assertEqual(['bad', 'other'], re.findall(r'^(\w+): \d+ MiB', done.stdout, re.M))
+        self.assertEqual('auto', self.row(done.stdout.split('other:')[1], 1)[3])
+        return done.stderr
+
+    def test_reads_without_an_end(self):
+        for piece, says in ((b'', 'and its kernel the nodes : which'), (b'a', 'has no end'),
+                            (bytes(1 << 20), 'sends more than there can be')):
+            answer = {'count': 1, 'eof': False, 'buf-b64': base64.b64encode(piece).decode()}
+            self.beside_another(says, answers={'guest-file-read': answer})
+        self.assertLess(len(self.world.log()), 90)
+        self.beside_another('/proc/zoneinfo in domain \'bad\' has no end',
+                            endless=['/proc/zoneinfo'])
+        self.beside_another('sends more than there can be',
+                            endless=[f'/sys/devices/system/node/node{node}/balloon/{name}'
+                                     for node in (0, 1) for name in tool.OF_NODE])
+
+    def test_commands_that_say_nothing(self):
+        """guest-exec is let through, and what it runs is not."""
+        self.beside_another('has no NUMA-aware memory balloon', blocked=FILES,
+                            answers={'guest-exec-status': {'exited': True, 'exitcode': 0}})
+
+    def test_a_name_that_is_a_number(self):
+        """virsh takes a number for an id first."""
+        self.world.domain('one', nodes=(512, 512))
+        guest = self.world.domain('1', nodes=(256, 256))
+        lines = self.run_tool('-j').stdout.splitlines()
+        self.assertEqual({'one': 1024 * MIB, '1': 512 * MIB},
+                         {said['domain']: said['total'] for said in map(json.loads, lines)})
+        self.assertIn('one: 1024 MiB', self.good('1'))
+        # By its own id, or its UUID.
+        for word in '2', guest.uuid:
+            self.assertIn('1: 512 MiB', self.good(word))
+            self.good(word, '1', '128', '-t', '384', '-w', '5', says=None)
+            self.assertEqual(str(128 * PER_MIB), guest.read(1, 'nr_pages'))
+            self.good(word, '1', 'auto', '-t', '512', '-w', '5', says=None)
+        guest.say(setmem='it is not')
+        self.refused('2', '-t', '384', says="'virsh setmem 1 393216'")
+
     def test_guests_words(self):
         """None of a guest's words reaches the terminal as it is, and none is believed."""
         guest = self.world.domain()
@@ -400,11 +531,21 @@ class Listed(Case):
         self.refused('../guest', says="there is no domain '../guest'")
 
     def test_reader_ends(self):
-        self.world.domain(nodes=(64,) * 256)
-        done = subprocess.run(['bash', '-c', f'PATH={self.world.bin}:$PATH {TOOL} | true; '
-                               'echo ${PIPESTATUS[0]}'], text=True, capture_output=True,
-                              env={**os.environ, 'FAKE_VIRSH': self.world.root})
-        self.assertNotIn('Traceback', done.stderr)
+        """That is found out before something is said on stderr, or else at the end."""
+        for named in False, True:
+            guest = self.world.domain()
+            if named:
+                guest.process([(1024, 'default file=/x/ram-node0 N0=1'),
+                               (1024, 'default file=/x/ram-node1 N0=1')])
+            self.reader_ends()
+
+    def reader_ends(self):
+        host = os.path.join(self.world.root, 'host')
+        done = subprocess.run(['bash', '-c', f'PATH={self.world.bin}:$PATH {TOOL} --root {host} | '
+                               'true; echo ${PIPESTATUS[0]}'], text=True, capture_output=True,
+                              env={'PATH': '/usr/bin:/bin', 'FAKE_VIRSH': self.world.root})
+        self.assertEqual(('1\n', ''), (done.stdout, re.sub('.* was not found under /proc\n', '',
+                                                           done.stderr)))
 
 
 class OnTheHost(Case):
@@ -493,6 +634,14 @@ class OnTheHost(Case):
         done = self.run_tool('--monitor', 'guest')
         self.assertEqual(0, done.returncode)
         self.assertIn("QEMU's monitor: internal error", done.stderr)
+
+    def test_monitor_that_does_not_answer(self):
+        self.alike()
+        with mock.patch.object(self, 'call_virsh', lambda virsh, script, seconds: (
+                ('', False) if 'monitor' in script else Case.call_virsh(virsh, script, seconds))):
+            text = self.good('--monitor', 'guest', says="virsh-node-mem: domain 'guest': "
+                             "QEMU's monitor gives no answer\n")
+        self.assertEqual('-', self.row(text, 0)[7])
 
     def test_not_permitted(self):
         guest = self.alike()
@@ -640,15 +789,34 @@ class Set(Case):
         self.refused('guest', '1', '--limit', '0',
                      says=("the kernel of domain 'guest' knows no limit of nodes", 'No such file'))
         self.assertFalse(os.path.exists(guest.path(1, 'limit')))
+        # That is found out before the target is set.
+        self.refused('guest', '1', '80', '--limit', '0', says='knows no limit of nodes')
+        self.assertEqual('auto', guest.read(1, 'target'))
 
     def test_setmem_is_refused(self):
         words = 'Requested operation is not valid: no balloon'
-        self.world.domain(setmem=words)
-        self.refused('guest', '--total', '1G', says=("'virsh setmem guest 1048576'", words))
+        guest = self.world.domain(setmem=words)
+        said = self.refused('guest', '--total', '1G', says=("'virsh setmem guest 1048576'", words))
+        self.assertNotIn('already', said)
+        self.refused('guest', '1', '80', '--total', '1G',
+                     says=(words, '; set already: target of virtual node 1\n'))
+        self.assertEqual(str(944 * PER_MIB), guest.read(1, 'target'))
+        self.refused('guest', '0', '80', '-l', '512', '--total', '1G',
+                     says='; set already: target and limit of virtual node 0\n')
+
+    def test_limit_is_refused(self):
+        guest = self.world.domain()
+        os.remove(guest.path(1, 'limit'))
+        os.symlink('/proc/self/oom_score_adj', guest.path(1, 'limit'))      # EINVAL above 1000
+        self.refused('guest', '1', '80', '-l', '1G', '-t', '1G',
+                     says=('Invalid argument', '; set already: target of virtual node 1\n'))
+        self.assertEqual(2 << 20, guest.now()['actual'])
+        self.assertNotIn('already', self.refused('guest', '1', '-l', '1G', says='Invalid argument'))
 
     def test_no_balloon(self):
         guest = self.world.domain(memballoon='none')
         self.refused('guest', '--total', '1G', says='<memballoon> is none')
+        self.refused('guest', '1', '80', '-l', '0', '--total', '1G', says='<memballoon> is none')
         self.untouched(guest)
 
 
@@ -753,14 +921,38 @@ class Ways(Case):
         self.assertEqual('-', self.row(self.good('guest'), 1)[4])
         self.refused('guest', '1', '-l', '0', says='knows no limit of nodes')
 
+    def test_many_nodes_by_commands(self):
+        """A command line has 128 KiB for an argument."""
+        self.world.domain(nodes=(64,) * 512, balloon=512, blocked=FILES)
+        self.assertEqual(['64', '1', '0', 'auto', 'max', '43', '-', '-'],
+                         self.row(self.good('guest'), 511))
+
+    def handles(self):
+        with open(os.path.join(self.world.root, 'guest/handles.json')) as file:
+            return json.load(file)['files']
+
     def test_handles_do_not_leak(self):
         self.world.domain()
         self.good('guest')
         self.good('guest', '1', '80')
         self.world.domain(present=5)
         self.refused('guest', '1', '80', says='failed to flush file: Invalid argument')
-        with open(os.path.join(self.world.root, 'guest/handles.json')) as file:
-            self.assertEqual({}, json.load(file)['files'])
+        self.assertEqual({}, self.handles())
+
+    def test_handles_of_what_is_late(self):
+        self.world.domain()
+        for command in 'guest-file-open', 'guest-file-read':
+            opened = []
+
+            def late(virsh, script, seconds, command=command, opened=opened):
+                text = Case.call_virsh(virsh, script, seconds)[0]
+                opened.append(len(self.handles()) if 'guest-file' in script else 0)
+                if command in script:
+                    virsh.until = time.monotonic()
+                return text, command not in script
+            with mock.patch.object(self, 'call_virsh', late):
+                self.refused('guest', '1', '80', says='virsh gives no answer')
+            self.assertEqual((4, {}), (max(opened), self.handles()))
 
 
 @unittest.skipUnless(shutil.which('qemu-ga') and os.geteuid() == 0, 'no qemu-ga, or not root')
@@ -864,6 +1056,19 @@ class Waited(Case):
                                 says=('not met after', f'waiting: {reason} 7 s', words))
             self.assertIn(f'waiting: {reason} 7', text)
 
+    def test_no_time_at_all(self):
+        """That is enough for one that rests, and has what was asked for."""
+        self.world.domain()
+        self.good('guest', '--wait', '0')
+        self.not_met('1', '512', '--wait', '0', says=('the host takes 0 MiB in total',))
+
+    def test_no_numbers(self):
+        """Of an older kernel: none are not all that is wanted."""
+        guest = self.world.domain()
+        for name, text in ('state', GONE), ('target', 'x'), ('nr_pages', 'x'):
+            guest.kernel(name, text)
+        self.not_met('-w', '1', says=('not met',))
+
     def test_still_at_it(self):
         self.world.domain(lag=1000)
         self.not_met('--total', '1G', '--wait', '0', says=('still inflating',))
@@ -890,6 +1095,28 @@ class Waited(Case):
         text = self.good('guest', '1', '-l', '0', '-w', '30')
         self.assertEqual(['1024', '512', '256'], self.row(text, 0)[:3])
         self.assertEqual(['1024', '0', '0', 'auto', '0'], self.row(text, 1)[:5])
+
+    def test_no_answer(self):
+        """It does not wait longer because virsh does not end."""
+        self.program_virsh = True
+        for word in 'dommemstat', 'guest-file-read':
+            self.world.domain()
+            # The first look, before the wait begins, is answered.
+            with open(os.path.join(self.world.bin, 'virsh')) as file:
+                script = file.read().split('\n', 1)[1]
+            flag = os.path.join(self.world.root, 'flag')
+            self.world.program('virsh', f'case "$*" in *{word}*) [ ! -e {flag} ] || exec sleep '
+                               f'60;; *dommemstat*) > {flag};; esac\n{script}')
+            if word == 'dommemstat':
+                self.world.write('flag', '')
+            began = time.monotonic()
+            with mock.patch.object(tool, 'ANSWER', 0.5):
+                done = self.run_tool('guest', '-w', '1')
+            self.assertLess(time.monotonic() - began, 30)
+            self.assertEqual((3, ''), (done.returncode, done.stdout), done.stderr)
+            self.assertRegex(done.stderr, r'not met after [1-9][.0-9]* s: virsh gives no answer')
+            os.remove(flag)
+            self.world.make_virsh()
 
     def test_only_waits(self):
         guest = self.world.domain()
@@ -925,7 +1152,7 @@ class Missing(Case):
 
     def test_no_virsh(self):
         for args in ('guest', '1', '80'), (), ('guest',):
-            self.refused(*args, env={'PATH': f'{self.nothing()}'}, tool=TOOL,
+            self.refused(*args, env={'PATH': f'{self.nothing()}'},
                          says='virsh is not here: install libvirt-clients')
 
     def nothing(self):
@@ -943,14 +1170,6 @@ class Missing(Case):
         for args in ('guest', '1', '80'), ('guest',), ():
             self.refused(*args, says=('libvirt does not answer', 'failed to connect',
                                       'libvirt-sock'))
-
-    def test_no_such_uri(self):
-        """virsh ends before it comes to a command."""
-        self.world.program('virsh', 'echo "error: failed to connect to the hypervisor" >&2; '
-                           'echo "error: no connection driver available for nosuch:///" >&2; '
-                           'exit 1')
-        self.refused('-c', 'nosuch:///', 'guest',
-                     says=('libvirt does not answer', 'no connection driver'))
 
     def test_no_such_domain(self):
         self.world.domain()
@@ -991,6 +1210,8 @@ class Missing(Case):
     def test_garbage(self):
         self.world.domain(agent='garbage')
         self.refused('guest', '1', '80', says='makes no sense')
+        self.world.domain(agent='garbage', garbage='{"return": ' + '[' * 50000)
+        self.refused('guest', '1', '80', says='makes no sense')
 
     def test_description_is_garbage(self):
         guest = self.world.domain()
@@ -1014,6 +1235,61 @@ class Missing(Case):
         for node in 0, 1:
             guest.node(node, 'target', GONE)
         self.refused('guest', '1', '80', says='knows no target of nodes')
+
+
+class Programs(Case):
+    """Some of it with processes."""
+
+    program = True
+    test_two_nodes = Listed.test_two_nodes
+    test_one_of_all_has_no_agent = Listed.test_one_of_all_has_no_agent
+    test_connect = Listed.test_connect
+    test_long_files = Listed.test_long_files
+    test_total = Set.test_total
+    test_refused_by_the_kernel = Set.test_refused_by_the_kernel
+    test_exec_where_files_are_blocked = Ways.test_exec_where_files_are_blocked
+    both = Ways.both
+    used = Ways.used
+    test_settles = Waited.test_settles
+    test_no_virsh = Missing.test_no_virsh
+    nothing = Missing.nothing
+    test_no_libvirt = Missing.test_no_libvirt
+
+    def test_odd_names(self):
+        """Quoted for virsh, and words of a command line."""
+        for name in "it's; a", 'größe':
+            self.world.domain(name)
+            self.assertIn(f'{name}: 2048 MiB', self.good(name))
+
+    def test_words_that_the_terminal_has_not(self):
+        self.world.domain('größe')
+        done = self.run_tool(env={'PYTHONIOENCODING': 'ascii'})
+        self.assertTrue(done.stdout.startswith('gr\\xf6\\xdfe: 2048 MiB'), done.stderr)
+
+    def test_virsh_that_does_not_begin(self):
+        with open(os.path.join(self.world.bin, 'virsh'), 'w') as file:
+            file.write('no program\n')
+        self.refused('guest', says='virsh: Exec format error',
+                     env={'PATH': f'{self.world.bin}:{self.nothing()}'})
+
+    def test_virsh_that_says_too_much(self):
+        self.world.program('virsh', 'exec head -c 50000000 /dev/zero')
+        self.refused('guest', says='virsh says more than anything')
+        self.world.program('virsh', 'head -c 5000000 /dev/zero')
+        self.assertLess(len(self.refused('guest', says='libvirt does not answer')), 2000)
+
+    def test_usage(self):
+        self.world.domain()
+        self.assertIn('--help', self.refused('guest', '1', says='is missing', status=2))
+        self.assertTrue(self.good('-h').startswith('usage: virsh-node-mem '))
+
+    def test_no_such_uri(self):
+        """virsh ends before it comes to a command."""
+        self.world.program('virsh', 'echo "error: failed to connect to the hypervisor" >&2; '
+                           'echo "error: no connection driver available for nosuch:///" >&2; '
+                           'exit 1')
+        self.refused('-c', 'nosuch:///', 'guest',
+                     says=('libvirt does not answer', 'no connection driver'))
 
 
 class Input(Case):
@@ -1092,7 +1368,7 @@ class OfXen(Case):
         self.target = os.path.join(store, 'local/domain/3/memory/node/1/target')
 
     def xen(self, *args):
-        return self.run_tool(*args, tool=XEN_TOOL)
+        return self.run_tool(*args, path=XEN_TOOL)
 
     def test_sizes(self):
         for size, left in SIZES.items():
