@@ -106,8 +106,8 @@ class Soak:
         before = self.came_to_it()
         self.start()
         # One allocation of a thousand fails, of those that may.
-        guest.sh(f'cd {FAIL} 2>/dev/null && echo 1 > ignore-gfp-highmem && echo 0 > verbose && '
-                 'echo 1000 > interval && echo 100 > probability && echo -1 > times')
+        guest.sh(f'! cd {FAIL} 2>/dev/null || {{ echo 1 > ignore-gfp-highmem; echo 0 > verbose; '
+                 'echo 1000 > interval; echo 100 > probability; echo -1 > times; }')
         end, minute = time.monotonic() + seconds, time.monotonic() + 60
         while time.monotonic() < end:
             guest.set_balloon(self.rng.randrange(0, self.most, PAGE))
@@ -124,7 +124,7 @@ class Soak:
                          ('refill', 'exchange', 'migrate', 'coalesce', 'split')}
                 print(f'# {self.targets} targets of the host, {self.changes()} changes in the '
                       f'guest, {left:.0f} minutes left, {moved}', flush=True)
-        guest.sh(f'echo 0 > {FAIL}/probability; touch /tmp/stop', 60)
+        guest.sh(f'! cd {FAIL} 2>/dev/null || echo 0 > probability; touch /tmp/stop', 60)
         for n in range(4):
             guest.write(f'{NODES}/node{n}/balloon/target', 'auto')
         pattern.stop()
@@ -147,7 +147,9 @@ def main():
     parser.add_argument('--pace', type=float, default=1,
                         help='seconds between two targets at most (default 1): a slow kernel does '
                              'nothing but pursue them')
-    parser.add_argument('--flavour', default='debug', help='the kernel: debug (default) or kcsan')
+    parser.add_argument('--flavour', default='debug',
+                        help='the kernel: debug (default), kcsan, or release, on which no '
+                             'allocation fails on purpose and much more happens')
     parser.add_argument('--off', type=int, choices=range(4), help='the node whose limit is 0')
     options = parser.parse_args()
 
