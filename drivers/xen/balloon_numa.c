@@ -7,6 +7,8 @@
 
 #include <linux/balloon_numa.h>
 #include <linux/highmem.h>
+#include <linux/ktime.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/pm.h>
@@ -44,12 +46,12 @@
 /* Extents of one hypercall. */
 #define FRAMES			512U
 /*
- * Superframes of one hypercall that gives them: Xen takes each apart, page by page, with the
- * TLBs flushed for each, so that these are some milliseconds. And of one conversation: others
- * wait for it.
+ * Superframes of one conversation: others wait for it. And how long a hypercall may take that
+ * gives some of them, as no other task gets its CPU meanwhile: most Xens take a superframe apart,
+ * page by page, with the TLBs flushed for each.
  */
-#define RELEASE_SUPERFRAMES	8U
 #define INFLATE_BATCH		16U
+#define RELEASE_US		2000U
 /* Of one that has no more than its stack. */
 #define FRAMES_NOWAIT		8U
 /*
@@ -69,14 +71,16 @@ static struct {
 
 /*
  * What was learned of this host, until the guest is restored on another one: it takes no
- * extents of 2M (memop-max-order), exchanges for frames of any node only, and knows nothing
- * of these nodes. Written under the conversation mutex, and at restore, when nobody calls.
- * deflate_nowait() reads the nodes without: with an old bit it is refused, as before.
+ * extents of 2M (memop-max-order), exchanges for frames of any node only, knows nothing of
+ * these nodes, and takes so many superframes in RELEASE_US. Written under the conversation
+ * mutex, and at restore, when nobody calls. deflate_nowait() reads the nodes without: with an
+ * old bit it is refused, as before.
  */
 static struct {
 	bool no_large;
 	bool exchanges_anywhere;
 	nodemask_t strange;
+	unsigned int at_once;		/* superframes of a hypercall; 0: one */
 } host;
 
 /*
@@ -296,7 +300,7 @@ static bool release_in_pieces(const struct balloon_extent *ext, unsigned int *go
 /* As many as Xen can take in one piece each. */
 static unsigned int contiguous(const struct balloon_extent *ext, unsigned int nr)
 {
-	unsigned int n, most = ext->order ? RELEASE_SUPERFRAMES : FRAMES;
+	unsigned int n, most = ext->order ? host.at_once ?: 1 : FRAMES;
 
 	if (ext->order && host.no_large)
 		return 0;
@@ -306,14 +310,29 @@ static unsigned int contiguous(const struct balloon_extent *ext, unsigned int nr
 	return n;
 }
 
+/* A hypercall for @nr superframes is over: more of them next time, or fewer. */
+static void adapt_pace(unsigned int nr, ktime_t began)
+{
+	u64 us = ktime_us_delta(ktime_get(), began);
+
+	if (us > RELEASE_US)
+		host.at_once = max_t(u64, div64_u64(nr * RELEASE_US, us), 1);
+	else if (us < RELEASE_US / 2 && nr >= host.at_once)
+		host.at_once = min(2 * nr, INFLATE_BATCH);
+}
+
 static long inflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
 	unsigned int done = 0, n, got, pieces;
+	ktime_t began;
 
 	while (done < nr) {
 		n = contiguous(ext + done, nr - done);
 		scrub(ext + done, n ?: 1);
+		began = ktime_get();
 		got = n ? release(frames, ext + done, n, ext->order, &pieces) : 0;
+		if (n && ext->order)
+			adapt_pace(n, began);
 		done += got;
 		if (got < n || !n) {
 			if (!ext->order || !release_in_pieces(ext + done, &pieces))
