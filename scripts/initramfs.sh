@@ -42,7 +42,7 @@ inputs() {
 	for file in "$TOP"/scripts/guest/*.c balloonstat; do
 		name=$(basename "$file" .c)
 		case $name in
-		memop|grants)	[ "$flavour" = xen ] || continue ;;
+		memop|grants|lag)	[ "$flavour" = xen ] || continue ;;
 		kexec)		[ "$flavour" = release ] || continue ;;
 		esac
 		echo "$programs/$name bin/$name"

@@ -80,13 +80,17 @@ class Xen(Guest):
     dom0_mib    what dom0 has; Xen takes it where it likes
     xen_append  more words for Xen's command line; append is for dom0's kernel
     files       more files for dom0: a path in dom0's /guest for each of the host's
+    accel       icount: time is the instructions that were executed, however busy the host
+    hypervisor  debian or patched, with its xl
     """
 
     def __init__(self, nodes=(768, 768), dist=None, guests=('release',), flavour='vanilla',
-                 dom0_mib=256, xen_append='', files={}, **options):
+                 dom0_mib=256, xen_append='', files={}, accel='tcg',
+                 hypervisor=HYPERVISOR, **options):
         super().__init__(flavour=flavour, nodes=nodes, dist=dist, backend='anon', balloon=None,
-                         accel='tcg', initramfs=os.path.join(XEN, f'dom0-{HYPERVISOR}.cpio.gz'),
+                         accel=accel, initramfs=os.path.join(XEN, f'dom0-{hypervisor}.cpio.gz'),
                          **options)
+        self.hypervisor = hypervisor
         self.dom0_mib = dom0_mib
         self.xen_append = xen_append
         self.files = {'initramfs': initramfs_of('xen'), **files}
@@ -94,7 +98,7 @@ class Xen(Guest):
             self.files[f'{guest}.kernel'] = kernel_of(guest)
 
     def _boot(self):
-        for path in [HYPERVISORS[HYPERVISOR], self.initramfs, *self.files.values()]:
+        for path in [HYPERVISORS[self.hypervisor], self.initramfs, *self.files.values()]:
             if not os.path.exists(path):
                 raise GuestError(f'{os.path.relpath(path, TOP)} is not there: build it first')
         # The kernel unpacks one archive after the other: dom0 itself need not be packed anew.
@@ -119,7 +123,7 @@ class Xen(Guest):
 
         # dom0, or Xen, crashes on the larger CPUs that QEMU has.
         replace('-cpu', 'qemu64,+svm,+npt')
-        replace('-kernel', HYPERVISORS[HYPERVISOR])
+        replace('-kernel', HYPERVISORS[self.hypervisor])
         replace('-append', 'console=com1 com1=115200 conring_size=256k numa=on noreboot '
                 f'bootscrub=0 guest_loglvl=all dom0_mem={self.dom0_mib}M,max:{self.dom0_mib}M '
                 f'dom0_max_vcpus={len(sum(self.cpus, []))} {self.xen_append}')
@@ -176,7 +180,7 @@ class Domain:
     numbers = itertools.count(1)
 
     def __init__(self, xen, type='pvh', nodes=(128, 128), dist=None, cpus=None,
-                 flavour='release', append='', config='', name=None, boot_timeout=180,
+                 flavour='release', append='', config='', name=None, boot_timeout=600,
                  start_mib=None, by_hand=None):
         self.xen = xen
         self.type = type
@@ -190,7 +194,7 @@ class Domain:
         self.boot_timeout = boot_timeout
         self.start_mib = start_mib or sum(self.sizes)
         if by_hand is None:
-            by_hand = HYPERVISOR == 'debian' and type == 'pv'
+            by_hand = xen.hypervisor == 'debian' and type == 'pv'
         self.by_hand = by_hand and len(self.sizes) > 1
         self.console_path = f'{CONSOLES}/guest-{self.name}.log'
         self.console_log = xen.console_log.removesuffix('.console') + f'.{self.name}.console'
@@ -206,8 +210,8 @@ class Domain:
         path = f'/guest/{self.name}.cfg'
         coded = base64.b64encode(self.description().encode()).decode()
         self.xen.sh(f'echo {coded} | base64 -d > {path}')
-        shim = 'LD_PRELOAD=/lib/vnuma_shim.so' if HYPERVISOR == 'debian' else ''
-        self.xen.sh(f'{shim} xl create {"-p" if self.by_hand else ""} {path}', 180)
+        shim = 'LD_PRELOAD=/lib/vnuma_shim.so' if self.xen.hypervisor == 'debian' else ''
+        self.xen.sh(f'{shim} xl create {"-p" if self.by_hand else ""} {path}', 600)
         if self.by_hand:
             self.xen.sh(f'pv_vnuma $(xl domid {self.name}) ' + ' '.join(
                 f'{size}/{n}/{self._cpus_of(n)}/{self._distances_from(n)}'
@@ -225,10 +229,42 @@ class Domain:
                                f'/local/domain/{self.domid}/console/tty; do sleep 0.1; done'
                                ).strip()
 
+    def save(self, path):
+        """Into a file of dom0's, and it is gone."""
+        self.save_console()
+        status, said = self.xen.status(f'xl save {self.domid} {path}', 600)
+        if status:
+            # It goes on, and may know why.
+            raise GuestError(self._report(f'{said}\n{self.sh("dmesg | tail -n 20")}'))
+        self.domid = None
+
+    def restore(self, path, xen=None):
+        """On the same Xen, or another; it is another domain to it."""
+        self.xen = xen or self.xen
+        self.xen.sh(f'xl restore {path}', 300)
+        self._find()
+
     def save_and_restore(self):
-        """Through a file of dom0's; it is another domain to Xen then."""
-        self.xen.sh(f'xl save {self.domid} /guest/{self.name}.saved', 180)
-        self.xen.sh(f'xl restore /guest/{self.name}.saved; rm /guest/{self.name}.saved', 180)
+        """Through a file of dom0's."""
+        path = f'/guest/{self.name}.saved'
+        self.save(path)
+        self.restore(path)
+        self.xen.sh(f'rm {path}')
+
+    def migrate(self, during):
+        """To this same host, as it runs: it is another domain then. Calls DURING when a part of its
+        memory has gone, and Xen keeps a log of what it writes to."""
+        receiver = ('(dd bs=64k count=256 iflag=fullblock 2> /dev/null; touch /run/sent; '
+                    'while [ ! -e /run/go ]; do sleep 0.2; done; cat) | xl migrate-receive')
+        self.xen.sh(f"(xl migrate -s '' {self.domid} '{receiver}'; echo ended $?) "
+                    '> /run/migration 2>&1 & while [ ! -e /run/sent ]; do '
+                    '! grep ended /run/migration || exit 1; sleep 0.2; done', 180)
+        during()
+        said = self.xen.sh('touch /run/go; while ! grep -q ended /run/migration; do sleep 0.5; done; '
+                           'rm /run/sent /run/go; cat /run/migration', 300)
+        if 'ended 0' not in said:
+            raise GuestError(self._report(f'the migration failed:\n{said}'))
+        self.console_path = f'{CONSOLES}/guest-{self.name}--incoming.log'
         self._find()
 
     def stop(self):
@@ -275,7 +311,7 @@ class Domain:
 
     sh, read, write = Guest.sh, Guest.read, Guest.write
 
-    def status(self, command, timeout=60):
+    def status(self, command, timeout=180):
         """Runs a shell command in the guest; returns its exit status and output."""
         name = f'{next(self._ids)}'
         coded = base64.b64encode(command.encode()).decode()
@@ -351,16 +387,30 @@ class Domain:
     def mappings(self):
         """How many blocks of 2M of a PVH guest Xen has mapped in one piece, and how many in 4K: the
         processor's own tables say so."""
+        whole, tables = self.tables()
+        return whole, len(tables)
+
+    def tables(self):
+        """The number of blocks in one piece, and the tables' addresses of the others, by what they
+        map."""
         text = self.xen.sh('xl debug-keys v; xl dmesg -c').rpartition("'v' pressed")[2]
         state = re.search(rf'>>> Domain {self.domid} <<<.*?H_CR3 = 0x([0-9a-f]+)', text, re.S)
         if not state:
             raise GuestError(self._report(f'Xen tells of no nested page table:\n{text}'))
-        tables, whole = [int(state[1], 16)], 0
+        tables, whole = {0: int(state[1], 16)}, 0
         for blocks in 512 * 512, 512, 1:
-            entries = [entry for at in tables for entry in self.xen.table(at) if entry & PRESENT]
-            tables = [entry & FRAME for entry in entries if not entry & LARGE]
+            entries = {512 * at + i: entry for at, table in tables.items()
+                       for i, entry in enumerate(self.xen.table(table)) if entry & PRESENT}
+            tables = {at: entry & FRAME for at, entry in entries.items() if not entry & LARGE}
             whole += blocks * (len(entries) - len(tables))
-        return whole, len(tables)
+        return whole, tables
+
+    def blocks(self):
+        """How many blocks of 2M of a PVH guest are mapped in one piece; and of those in 4K, how many
+        pages each has, by its number."""
+        whole, tables = self.tables()
+        return whole, {block: sum(entry & PRESENT for entry in self.xen.table(at))
+                       for block, at in tables.items()}
 
     def store(self, path):
         """The path in Xen's store of one of its own."""

@@ -3,10 +3,11 @@
 the processor's tables. Debian's beside it."""
 
 import os
+import re
 import time
 import unittest
 
-from common import FLAVOUR, HYPERVISOR, XenTest, afresh, needs_pvh
+from common import FLAVOUR, HYPERVISOR, Pattern, XenTest, afresh, needs_pvh
 from guest import BUILD
 
 ENOMEM, EBUSY, EINVAL, ENOSYS = 12, 16, 22, 38
@@ -15,6 +16,8 @@ PREFER, ONLY = 1, 2
 
 @unittest.skipIf(FLAVOUR == 'vanilla', 'what is looked at is the hypervisor')
 class Exchange(XenTest):
+    OFTEN = 3000
+
     def begin(self, **options):
         # Two physical nodes of which the guest uses one, and the other has no part in it.
         self.domain = self.start(self.boot(nodes=(768, 768), **options), nodes=[256],
@@ -24,7 +27,8 @@ class Exchange(XenTest):
         said = self.domain.sh('mkfifo /tmp/do; memop area < /tmp/do > /tmp/did 2>&1 & '
                               'exec 3> /tmp/do; (sleep 100000 >&3 &); '
                               'while [ ! -s /tmp/did ]; do sleep 0.1; done; cat /tmp/did')
-        self.assertRegex(said, r'^pages \d+')
+        # Which block of 2M it is.
+        self.block = int(re.match(r'pages (\d+)', said)[1]) // 512
         self.lines = 1
         # The other page's 2M are in pieces from now on, and don't count.
         self.assertEqual((self.do('out b'), self.do('in b')), (1, 1))
@@ -118,6 +122,50 @@ class Exchange(XenTest):
         self.assertEqual(self.do(f'swap a b {PREFER}'), 1)
         self.assertEqual(self.whole(), whole + 1)
         self.assertEqual(self.do('in b'), 1)
+
+
+    @unittest.skipIf(HYPERVISOR != 'patched', 'needs the patched hypervisor')
+    @needs_pvh
+    @afresh
+    def test_more_often_than_there_are_tables(self):
+        """Each time a table is made of the 2M, and goes: Xen keeps 3 MiB for tables of this guest."""
+        self.begin()
+        pages, blocks = self.domain.pages(), self.domain.blocks()
+        self.assertNotIn(self.block, blocks[1])
+        done = self.do(f'churn {self.OFTEN}')
+        self.tell(f'{done} times in pieces, and whole again')
+        self.assertEqual(done, self.OFTEN)
+        self.assertEqual(self.domain.blocks(), blocks)
+        self.assertEqual(sum(self.domain.pages()), sum(pages))
+        self.assertEqual(self.do('verify'), 0)
+
+    @unittest.skipIf(HYPERVISOR != 'patched', 'needs the patched hypervisor')
+    @needs_pvh
+    @afresh
+    def test_while_it_is_migrated(self):
+        """Xen looks page by page at what is written to, then."""
+        self.begin()
+        domain = self.domain
+        pattern = Pattern(domain, 64)
+        pages, seen = sum(domain.pages()), []
+
+        def meanwhile():
+            self.assertEqual(self.do('out a'), 1)
+            seen.append(self.do(f'swap a b {PREFER}'))
+            seen.append(domain.blocks())
+            self.assertEqual(self.do('in b'), 1)
+            self.assertEqual(pattern.verify(), 64 << 20)
+
+        domain.migrate(meanwhile)
+        done, (whole, parts) = seen
+        self.tell(f'exchange_gfns says {done}; blocks mapped in 2M {whole}, in 4K {len(parts)}; on the '
+                  f'other side {self.domain.mappings()}')
+        self.assertEqual(done, 1)
+        # All its pages are there, one by one.
+        self.assertEqual(parts.get(self.block), 512)
+        self.assertEqual(self.do('verify'), 0)
+        self.assertEqual(sum(domain.pages()), pages)
+        self.assertEqual(pattern.stop(), 64 << 20)
 
 
 @unittest.skipIf(HYPERVISOR != 'patched', 'needs the patched hypervisor')

@@ -11,6 +11,8 @@
  *		in a|b		and gives memory for it
  *		move a b	the frame of one becomes the other's
  *		swap a b F	XENMEM_exchange_gfns: memory for a, b is taken; F: its flags
+ *		churn N		N times: page 256 is taken, and comes back by XENMEM_exchange_gfns, the
+ *				superframe whole; answers with how often that worked
  *		verify		whether the superframe's other pages are as they were
  *		grant D		the other page is one that domain D may map; answers with the
  *				reference, by which "grants hold" knows it
@@ -46,6 +48,7 @@ struct privcmd_hypercall {
 #define ADD_TO_PHYSMAP		7
 #define EXCHANGE_GFNS		30
 #define MAPSPACE_GMFN		2
+#define SWAP_WHOLE		1
 #define DOMID_SELF		0x7ff0
 
 struct reservation {
@@ -367,6 +370,17 @@ static int at_random(long count, int threads)
 	return atomic_load(&wrong) != 0;
 }
 
+static long churn(uint64_t a, uint64_t b, long times)
+{
+	long done;
+
+	for (done = 0; done < times; done++)
+		if (change(DECREASE_RESERVATION, a) != 1 || swap(a, b, SWAP_WHOLE) != 1 ||
+		    change(POPULATE_PHYSMAP, b) != 1)
+			break;
+	return done;
+}
+
 static int area(void)
 {
 	char line[64], op[16], first[8], second[8], *at = superframe(), *other;
@@ -392,6 +406,8 @@ static int area(void)
 		rc = -1000;
 		if (n >= 1 && !strcmp(op, "verify")) {
 			rc = verify(at);
+		} else if (n >= 2 && !strcmp(op, "churn")) {
+			rc = churn(pfn[0], pfn[1], atol(first));
 		} else if (n >= 2 && !strcmp(op, "out")) {
 			rc = change(DECREASE_RESERVATION, pfn[i]);
 			out[i] |= rc == 1;
