@@ -16,7 +16,7 @@
 #
 # and the variants that must build, as far as they concern us:
 #
-#   numa-off compaction-off balloon-off hooks-off nodes-1024 i386 arm64 ppc64le
+#   numa-off compaction-off balloon-off hooks-off nodes-1024 i386 arm64 arm64-4k ppc64le
 #
 # The whole output goes to build/logs/build-FLAVOUR.log. With KERNEL=next all of this is of the newest
 # kernel, and lies under build/next/.
@@ -66,7 +66,7 @@ nodes-1024)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 i386)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=i386
 		targets="$patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
-arm64)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
+arm64|arm64-4k)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=arm64 cross=aarch64-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o $lists drivers/virtio/virtio_balloon.o"
 		targets+=" drivers/xen/balloon.o drivers/xen/balloon_numa.o drivers/xen/balloon_nodes.o"
@@ -74,7 +74,7 @@ arm64)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 ppc64le)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=powerpc cross=powerpc64le-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o $lists arch/powerpc/platforms/pseries/cmm.o" ;;
-*)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | ppc64le" ;;
+*)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | arm64-4k | ppc64le" ;;
 esac
 fragments=()
 for name in $names; do

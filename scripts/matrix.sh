@@ -7,7 +7,7 @@
 
 n=0
 mkdir -p "$BUILD/logs"
-for variant in numa-off compaction-off balloon-off hooks-off nodes-1024 i386 arm64 ppc64le; do
+for variant in numa-off compaction-off balloon-off hooks-off nodes-1024 i386 arm64 arm64-4k ppc64le; do
 	n=$((n + 1))
 	if "$TOP/scripts/build.sh" "$variant" > "$BUILD/logs/matrix-$variant.log" 2>&1; then
 		echo "ok $n - $variant"
