@@ -113,11 +113,15 @@ static void chunks_free(void)
 	xa_destroy(&chunks);
 }
 
-/* Says that the host holds a frame, or not. Returns whether it did; with sim_lock held. */
-static bool hold_frame(unsigned long pfn, bool hold)
+/* The bits of an extent's frames: it is smaller than a chunk, and aligned. */
+static unsigned long *chunk_of(const struct balloon_extent *ext)
 {
-	unsigned long *chunk = xa_load(&chunks, pfn / CHUNK_BITS);
+	return xa_load(&chunks, ext->pfn / CHUNK_BITS);
+}
 
+/* Says that the host holds a frame, or not. Returns whether it did; with sim_lock held. */
+static bool hold_frame(unsigned long *chunk, unsigned long pfn, bool hold)
+{
 	if (!chunk)
 		return false;
 	return hold ? __test_and_set_bit(pfn % CHUNK_BITS, chunk) :
@@ -195,13 +199,13 @@ static u64 *avail_for(const struct balloon_extent *ext)
 /* The host has the extent; with sim_lock held. */
 static void hold_extent(struct balloon *b, const struct balloon_extent *ext)
 {
+	unsigned long *chunk = chunk_of(ext), pfn;
 	u64 *avail = avail_for(ext);
-	unsigned long pfn;
 
 	if (ext->order > b->max_order)
 		violation("comes in an extent too large", ext->pfn);
 	for (pfn = ext->pfn; pfn < ext->pfn + (1UL << ext->order); pfn++) {
-		if (hold_frame(pfn, true)) {
+		if (hold_frame(chunk, pfn, true)) {
 			violation("was inflated twice", pfn);
 			continue;
 		}
@@ -214,8 +218,8 @@ static void hold_extent(struct balloon *b, const struct balloon_extent *ext)
 /* Returns whether there was memory for the extent; with sim_lock held. */
 static bool release_extent(struct balloon *b, const struct balloon_extent *ext)
 {
+	unsigned long *chunk = chunk_of(ext), pfn;
 	u64 *avail = avail_for(ext);
-	unsigned long pfn;
 
 	if (ext->order > b->max_order)
 		violation("is wanted in an extent too large", ext->pfn);
@@ -225,7 +229,7 @@ static bool release_extent(struct balloon *b, const struct balloon_extent *ext)
 		*avail -= 1UL << ext->order;
 	}
 	for (pfn = ext->pfn; pfn < ext->pfn + (1UL << ext->order); pfn++) {
-		if (hold_frame(pfn, false))
+		if (hold_frame(chunk, pfn, false))
 			held--;
 		else
 			violation("was deflated and not held", pfn);
@@ -262,7 +266,6 @@ static bool take_one(struct balloon *b, const struct balloon_extent *ext)
 {
 	unsigned long flags;
 
-	/* An extent is smaller than a chunk, and aligned. */
 	if (!chunk_get(ext->pfn, GFP_NOWAIT | __GFP_NOWARN))
 		return false;
 	spin_lock_irqsave(&sim_lock, flags);
@@ -350,13 +353,14 @@ static long sim_deflate(struct balloon *b, const struct balloon_extent *ext, uns
 /* It has all of it: only that is looked at. */
 static void sim_coalesced(struct balloon *b, const struct balloon_extent *ext, unsigned int nr)
 {
-	unsigned long i;
+	unsigned long *chunk, i;
 
 	dawdle();
 	for (; nr; nr--, ext++) {
+		chunk = chunk_of(ext);
 		spin_lock_irq(&sim_lock);
 		for (i = 0; i < BALLOON_SUPERFRAME_PAGES; i++)
-			if (!hold_frame(ext->pfn + i, true))
+			if (!hold_frame(chunk, ext->pfn + i, true))
 				violation("was not held when its superframe was", ext->pfn + i);
 		spin_unlock_irq(&sim_lock);
 	}
