@@ -545,7 +545,7 @@ static void inflate_available(struct __test_metadata *_metadata, int nid, const 
 {
 	struct node_memory m;
 	struct available a;
-	long got, said;
+	long got, said, slack;
 
 	/* What other CPUs keep counts, too. */
 	ASSERT_EQ(0, read_available(nid, &a));
@@ -558,7 +558,9 @@ static void inflate_available(struct __test_metadata *_metadata, int nid, const 
 	TH_LOG("node %d, %s: superframes %ld + %ld by evacuation, pages %ld: %ld; got %ld in %ld",
 	       nid, how, a.superframes, a.evacuation, a.pages, a.sum, got,
 	       node_number(nid, "nr_superframes"));
-	EXPECT_LE(a.sum * 95 / 100, got);
+	/* 5 %, but of small nodes it is less than what one superframe more or less makes. */
+	slack = a.sum / 20 > 2 * SUPERFRAME ? a.sum / 20 : 2 * SUPERFRAME;
+	EXPECT_LE(a.sum - slack, got);
 	/* All superframes that are free are had as such. */
 	EXPECT_LE(a.superframes * 95 / 100, node_number(nid, "nr_superframes"));
 	/* What is had is not available any more; but some becomes free. */

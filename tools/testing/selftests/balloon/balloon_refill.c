@@ -214,6 +214,7 @@ TEST_F_TIMEOUT(exchange, by_cpu, LONG)
 		held = sim_get("held");
 		most = held > most ? held : most;
 		least = held < least ? held : least;
+		usleep(1000);
 	}
 	local = *result;
 	take_account(&after);
@@ -977,7 +978,7 @@ TEST_F_TIMEOUT(refill_once, memcg_limit, LONG)
 }
 
 /* What is wanted beyond what is free: each superframe is a long way to the OOM killer. */
-#define BEYOND		(8 * SUPERFRAME)
+#define BEYOND		(4 * SUPERFRAME)
 
 /*
  * Squeeze all nodes, with refills in @mode, and @keep, a host that permits to take back
