@@ -305,6 +305,8 @@ class Guest:
             # It is the host's, but does not say that it is constant: Linux would take the HPET,
             # a device, whose emulation holds up all CPUs.
             append += ' tsc=reliable'
+            # Nor does a timer of a busy host's guest tick in the time that it is tried for.
+            append += ' no_timer_check'
             # CPUs of a busy host's guest stand still for seconds.
             append += ' rcupdate.rcu_cpu_stall_timeout=60'
         console = f'file,id=console,path={self.console_log}'

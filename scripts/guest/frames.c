@@ -7,6 +7,8 @@
  *	frames range PFN PAGES		what the range's pages are, as "NAME COUNT" lines, and
  *					the first and the last "fixed" page frame: a page
  *					table or a slab
+ *	frames read FILE		has all of the file in the page cache, in single pages:
+ *					of a large folio no page can be dropped by itself
  *	frames drop FILE N		drops of the file's page cache all but each Nth page
  *	frames cache FILE OUT [WAS]	counts the file's pages in the page cache and those of
  *					them in ZONE_MOVABLE; keeps their page frames in OUT.
@@ -48,7 +50,8 @@
 #define KPF_RESERVED	32
 
 static const char usage[] =
-	"usage: frames table NODE | range PFN PAGES | drop FILE N | cache FILE OUT [WAS]\n";
+	"usage: frames table NODE | range PFN PAGES | read FILE | drop FILE N |\n"
+	"              cache FILE OUT [WAS]\n";
 
 static void die(const char *what)
 {
@@ -126,6 +129,20 @@ static uint64_t pages_of(int fd)
 	if (bytes < (off_t)PAGE)
 		die("size");
 	return bytes / PAGE;
+}
+
+static void read_all(const char *path)
+{
+	static char buffer[1 << 20];
+	int fd = open_or_die(path, O_RDONLY);
+	ssize_t n;
+
+	if (posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM))
+		die("fadvise");
+	while ((n = read(fd, buffer, sizeof(buffer))) > 0)
+		;
+	if (n < 0)
+		die(path);
 }
 
 static void drop(const char *path, unsigned long nth)
@@ -235,6 +252,8 @@ int main(int argc, char **argv)
 		place_table(atoi(argv[2]));
 	} else if (!strcmp(what, "range") && argc == 4) {
 		range(strtoull(argv[2], NULL, 0), strtoull(argv[3], NULL, 0));
+	} else if (!strcmp(what, "read") && argc == 3) {
+		read_all(argv[2]);
 	} else if (!strcmp(what, "drop") && argc == 4) {
 		drop(argv[2], strtoul(argv[3], NULL, 0));
 	} else if (!strcmp(what, "cache") && (argc == 4 || argc == 5)) {
