@@ -12,8 +12,8 @@ import sys
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, 'scripts'))
 
-from guest import (BUILD, HUGE, MIB, PAGE, QEMU, Guest, accelerator, meminfo,  # noqa: E402,F401
-                   resize_pool)
+from guest import (BUILD, HUGE, MIB, PAGE, QEMU, SHARED, Guest, accelerator,  # noqa: E402,F401
+                   meminfo, resize_pool)
 
 OUT = os.path.join(BUILD, 'bench')
 GIB = 1 << 30

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""One page out of all that was measured: build/bench/report.html, charts inside.
+"""All that was measured: build/bench/report.html, charts inside. It begins with a page for who
+does not measure (summary.py).
 
 Each bench leaves NAME.json, some NAME.svg too, in build/bench. The page shows what is there, and
-says what is not. Nothing on it is loaded from elsewhere.
+says what is not; what was measured on the other kernel, KERNEL=next or 6.12, follows each. Nothing
+on it is loaded from elsewhere.
 """
 
 import argparse
@@ -14,7 +16,9 @@ import platform
 import subprocess
 import time
 
-from common import BUILD, GIB, OUT, PAGE, QEMU, TOP, accelerator, meminfo, spread
+import summary
+from common import BUILD, GIB, OUT, PAGE, QEMU, SHARED, TOP, accelerator, meminfo, spread
+
 STYLE = '''
 body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; margin: 1em 0 } caption { text-align: left; color: #555 }
@@ -235,18 +239,27 @@ SECTIONS = [
 ]
 
 
+def folders():
+    """[(kernel, build)]: that of KERNEL=, then the other one."""
+    both = [('6.12', SHARED), ('the newest kernel', os.path.join(SHARED, 'next'))]
+    return both if BUILD == SHARED else both[::-1]
+
+
 def machine():
     with open('/proc/cpuinfo') as cpuinfo:
         model = next((line.partition(':')[2].strip() for line in cpuinfo
                       if line.startswith('model name')), platform.machine())
     qemu = subprocess.run([QEMU, '--version'], capture_output=True, text=True,
                           check=True).stdout.splitlines()[0]
-    kernel = os.path.join(BUILD, 'release/include/config/kernel.release')
-    with open(kernel) as file:
-        release = file.read().strip()
+    releases = []
+    for _, build in folders():
+        kernel = os.path.join(build, 'release/include/config/kernel.release')
+        if os.path.exists(kernel):
+            with open(kernel) as file:
+                releases.append('Linux ' + file.read().strip())
     return [('machine', f'{model}, {os.cpu_count()} CPUs, {meminfo("MemTotal") >> 30} GiB'),
             ('host', f'{platform.system()} {platform.release()}'), ('QEMU', qemu),
-            ('accelerator', accelerator()), ('guest', f'Linux {release}'),
+            ('accelerator', accelerator()), ('guests', ', '.join(releases)),
             ('made', time.strftime('%Y-%m-%d %H:%M %Z'))]
 
 
@@ -257,37 +270,64 @@ def inline(path):
     return text[text.index('<svg'):]
 
 
+def figures(name):
+    """What was measured: [(whose, path)], first that of KERNEL= as it is by default."""
+    found = []
+    for kernel, build in folders():
+        for suffix, mode in ('', ''), ('-defrag0', ', defrag_mode 0'), ('-defrag1', ', defrag_mode 1'):
+            path = os.path.join(build, 'bench', name + suffix)
+            if os.path.exists(f'{path}.json'):
+                found.append((kernel + mode, path))
+    return found
+
+
+def first(name):
+    """What the report's first page knows of a bench: (whose, report, when)."""
+    for whose, path in figures(name):
+        with open(f'{path}.json') as file:
+            return whose, json.load(file), os.path.getmtime(f'{path}.json')
+    return None
+
+
+def section(show, whose, path):
+    """One bench on one kernel."""
+    with open(f'{path}.json') as file:
+        report = json.load(file)
+    made = os.path.getmtime(f'{path}.json')
+    svg = f'{path}.svg'
+    # A chart of before is not this run's.
+    current = os.path.exists(svg) and os.path.getmtime(svg) + 5 > made
+    return (f'<h3>{whose} <small>{time.strftime("%Y-%m-%d %H:%M", time.localtime(made))}</small>'
+            '</h3>' + (inline(svg) if current else '') + show(report))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.parse_args()
-    parts, missing = [], []
+    parts, there, missing = [], [], []
     for name, title, show, about in SECTIONS:
-        path = os.path.join(OUT, f'{name}.json')
-        if not os.path.exists(path):
+        found = figures(name)
+        if not found:
             missing.append(name)
             continue
-        with open(path) as file:
-            report = json.load(file)
-        svg = os.path.join(OUT, f'{name}.svg')
-        # A chart of before is not this run's.
-        current = os.path.exists(svg) and os.path.getmtime(svg) + 5 > os.path.getmtime(path)
-        parts.append(f'<h2 id="{name}">{title}</h2><p>{about} '
-                     f'<small>bench/{name}.py, '
-                     f'{time.strftime("%Y-%m-%d %H:%M", time.localtime(os.path.getmtime(path)))}'
-                     f'</small></p>' + (inline(svg) if current else '') + show(report))
+        there += [f'{name} ({whose})' for whose, _ in found]
+        parts.append(f'<h2 id="{name}">{title}</h2><p>{about} <small>bench/{name}.py</small></p>' +
+                     ''.join(section(show, *one) for one in found))
     if not parts:
         raise SystemExit('report.py: nothing was measured yet')
     page = ('<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Balloons, measured</title>'
-            f'<style>{STYLE}</style><h1>NUMA-aware ballooning, measured</h1>'
+            f'<style>{STYLE}{summary.STYLE}</style>'
+            f'{summary.first_page(first, folders()[0][0], ", ".join(text for _, text in machine()))}'
+            '<h1>NUMA-aware ballooning, measured</h1>'
             '<p>Medians, from the least to the most of all runs in brackets. Runs of both kernels '
             'alternate; ratios are of neighbouring runs. Green: better in every one of them; red: '
             'worse in every one.</p>' + table(['', ''], map(list, machine())) + ''.join(parts) +
             (f'<p>Not measured here: {", ".join(missing)}.</p>' if missing else '') + '</html>')
     path = os.path.join(OUT, 'report.html')
+    os.makedirs(OUT, exist_ok=True)
     with open(path, 'w') as file:
         file.write(page)
-    print(f'{os.path.relpath(path, TOP)}: ' +
-          ', '.join(name for name, *_ in SECTIONS if name not in missing))
+    print(f'{os.path.relpath(path, TOP)}: ' + ', '.join(there))
 
 
 if __name__ == '__main__':
