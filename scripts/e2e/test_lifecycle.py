@@ -12,7 +12,7 @@ import tempfile
 import time
 import unittest
 
-from common import BUILD, MIB, PAGE, GuestTest, Pattern
+from common import BUILD, CORE, MIB, PAGE, GuestTest, Pattern, pages
 from guest import initramfs_of, kernel_of
 
 DRIVER = '/sys/bus/virtio/drivers/virtio_balloon'
@@ -151,20 +151,35 @@ class Middle(GuestTest):
             self.settle(guest, 200 * MIB)
             pattern.stop()
 
-    def test_saved_and_loaded(self):
-        """What was moved since is undone, on both sides."""
+    def disk(self):
+        """What QEMU keeps snapshots in."""
         disk = f'{self.folder()}/disk'
         subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', disk, '1M'], check=True)
-        guest = self.start_guest(extra=['-drive', f'file={disk},if=none,id=saved,format=qcow2',
-                                        '-device', 'virtio-blk-pci,drive=saved'])
+        return ['-drive', f'file={disk},if=none,id=saved,format=qcow2',
+                '-device', 'virtio-blk-pci,drive=saved']
+
+    def snapshot_of(self, guest, name):
+        """Makes one; returns its size in bytes."""
+        said = guest.qmp('human-monitor-command', timeout=120, command_line=f'savevm {name}')
+        self.assertEqual(said, '')
+        disk = next(block['inserted']['image'] for block in guest.qmp('query-block')
+                    if block['device'] == 'saved')
+        return next(found['vm-state-size'] for found in disk['snapshots'] if found['name'] == name)
+
+    def load(self, guest, name):
+        said = guest.qmp('human-monitor-command', timeout=120, command_line=f'loadvm {name}')
+        self.assertEqual(said, '')
+
+    def test_saved_and_loaded(self):
+        """What was moved since is undone, on both sides."""
+        guest = self.start_guest(extra=self.disk())
         pattern = Pattern(guest, 128, '--interleave')
         for _ in range(self.rounds(2)):
             target = self.begin(guest)
-            guest.qmp('human-monitor-command', timeout=120, command_line='savevm here')
+            self.snapshot_of(guest, 'here')
             self.settle(guest, MOST - target)
             pattern.verify()
-            said = guest.qmp('human-monitor-command', timeout=120, command_line='loadvm here')
-            self.assertEqual(said, '')
+            self.load(guest, 'here')
             # The guest does not know of what happened to it.
             pattern.said -= 1
             self.wait('the target', lambda: guest.actual() == target)
@@ -172,6 +187,41 @@ class Middle(GuestTest):
             pattern.verify()
         self.settle(guest, 0)
         pattern.stop()
+
+    def test_a_snapshot_is_as_large_as_what_is_left(self):
+        """Whatever was in the rest; and to save it costs the host no memory."""
+        guest = self.start_guest(extra=self.disk(), backend='anon')
+        Pattern(guest, 780, '--interleave').stop()
+        pattern = Pattern(guest, 32, '--interleave')
+        found = {}
+        for name, target in ('none', 0), ('half', 400 * MIB), ('brim', guest.bytes() - 16 * MIB):
+            guest.set_balloon(target)
+            self.wait(name, lambda: guest.actual() == target or
+                      'guest-memory' in guest.read(f'{CORE}/state'))
+            held = guest.actual()
+            self.settle(guest, held)
+            host = sum(guest.host_bytes(n) for n in range(2))
+            size = self.snapshot_of(guest, name)
+            grown = sum(guest.host_bytes(n) for n in range(2)) - host
+            found[name] = (held, size, self.node_files(guest, 'nr_pages'))
+            print(f'# {name}: {held / MIB:.0f} MiB in the balloon, {size / MIB:.0f} MiB saved, the '
+                  f'host has {host / MIB:.0f} MiB of the guest', flush=True)
+            self.assertLess(grown, 8 * MIB, name)
+        whole = found['none'][1]
+        self.assertGreater(whole, 780 * MIB)
+        self.assertGreater(found['brim'][0], 0.8 * guest.bytes())
+        for name in 'half', 'brim':
+            held, size, _ = found[name]
+            self.assertLess(size, whole * (guest.bytes() - held) / guest.bytes(), name)
+        for name in 'half', 'none', 'brim':
+            self.load(guest, name)
+            held, _, nodes = found[name]
+            self.assertEqual((held, nodes), (guest.actual(), self.node_files(guest, 'nr_pages')))
+            pattern.verify()
+            # The guest's program forgets that it was asked.
+            pattern.said = 1
+        self.settle(guest, 0)
+        self.assert_holds(guest, 0)
 
     def test_migrated(self):
         """Live, and with the guest stopped, to another QEMU, which has nothing yet."""
@@ -191,6 +241,40 @@ class Middle(GuestTest):
             self.assert_holds(here, target)
             pattern.verify()
         self.settle(here, 0)
+        pattern.stop()
+
+    def test_migrated_there_and_back(self):
+        """All in the middle of one inflation."""
+        here = self.start_guest()
+        pattern = Pattern(here, 128, '--interleave')
+        most = 720 * MIB
+        held = 0
+        here.set_balloon(most)
+        for name in 'there', 'back':
+            self.wait(f'some more, {name}', lambda: here.actual() > held)
+            here.qmp('stop')
+            held = here.actual()
+            self.assertLess(held, most, name)
+            socket = f'unix:{self.folder()}/socket'
+            there = self.start_guest(incoming=socket, name=f'lifecycle.{name}')
+            here.migrate(socket)
+            here.stop()
+            self.assertEqual(there.actual(), held)
+            there.qmp('cont')
+            pattern.guest = here = there
+        self.wait('the target', lambda: here.actual() == most)
+        self.assert_holds(here, most)
+        pattern.verify()
+        # Nothing was done twice, or forgotten.
+        came, went = (self.vmstat(here, f'balloon_{what}') for what in ('inflate', 'deflate'))
+        self.assertEqual(came - went, pages(most))
+        # The device does not take along that somebody polls.
+        path = '/machine/peripheral/balloon'
+        here.qmp('qom-set', path=path, property='guest-stats-polling-interval', value=1)
+        self.wait('statistics', lambda: 0 < here.qmp('qom-get', path=path, property='guest-stats')
+                  ['stats']['stat-total-memory'] <= here.bytes() - most)
+        self.settle(here, 0)
+        self.assert_holds(here, 0)
         pattern.stop()
 
 
