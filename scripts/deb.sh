@@ -125,6 +125,12 @@ install_tools() {
 	install -m 644 "$TOP/tools/virt/virsh-node-mem.8" "$root/usr/share/man/man8/"
 	install -m 644 "$TOP/tools/virt/virsh-node-mem.bash-completion" \
 		"$root/usr/share/bash-completion/completions/virsh-node-mem"
+	# The timer is for who has node_exporter, and enables it.
+	install -d "$root/usr/lib/systemd/system" "$root/usr/share/$tools_name"
+	install -m 644 "$TOP"/tools/monitoring/balloonstat-prometheus.{service,timer} \
+		"$root/usr/lib/systemd/system/"
+	install -m 644 "$TOP"/tools/monitoring/{balloon-rules.yml,balloon-rules-test.yml} \
+		"$TOP/tools/monitoring/grafana-balloon.json" "$root/usr/share/$tools_name/"
 	for file in Documentation/vm/balloon_{numa,core,recipes}.rst; do
 		install -D -m 644 "$TOP/$file" "$root/usr/share/doc/$tools_name/${file##*/}"
 	done
@@ -182,13 +188,15 @@ tools() {
 		Maintainer: $DEBFULLNAME <$DEBEMAIL>
 		Installed-Size: $(du -sk "$root/usr" | cut -f1)
 		Depends: ${depends#shlibs:Depends=}
-		Suggests: numactl, xenstore-utils, libvirt-clients, python3
+		Suggests: numactl, xenstore-utils, libvirt-clients, python3, prometheus-node-exporter
 		Section: admin
 		Priority: optional
 		Description: tools for NUMA-aware memory ballooning
 		 balloonstat shows and sets the memory balloon of a guest, node by node.
 		 It needs a kernel that balloons by nodes, as linux-image-*$suffix
-		 does.
+		 does. Its metrics for Prometheus are kept up to date by
+		 balloonstat-prometheus.timer, which has to be enabled; rules and a
+		 dashboard are in /usr/share/$tools_name.
 		 .
 		 xl-node-mem, for Xen's dom0, sets targets of a guest's virtual nodes;
 		 virsh-node-mem does so on a host of libvirt's KVM guests.

@@ -182,9 +182,9 @@ one, and for those who change the core.
 END
 
 own_patch 'tools: add balloonstat, xl-node-mem and virsh-node-mem' \
-	'tools/mm/*' 'tools/xen/*' 'tools/virt/*' << 'END'
+	'tools/mm/*' 'tools/xen/*' 'tools/virt/*' 'tools/monitoring/*' << 'END'
 balloonstat shows a guest's balloon node by node, and sets targets and
 policies. xl-node-mem does so from Xen's dom0, for a guest's virtual
 nodes, and virsh-node-mem from a KVM host, through libvirt and QEMU's
-guest agent.
+guest agent. For Prometheus there are metrics, alert rules and a dashboard.
 END

@@ -456,6 +456,32 @@ class Set(Case):
         os.remove(path)
         self.refused(tree, '-t', '1=1G', says='No such file')
 
+    def test_kernel_without_limits(self):
+        """It is found out before anything is written."""
+        tree = self.tree()
+        tree.balloon(1, 'limit', GONE)
+        self.refused(tree, '-t', '0=2M', '-p', 'local', '-l', '1=0',
+                     says=('--limit 1=0: ', 'node1/balloon/limit: No such file'))
+        self.assertEqual('auto\n', tree.target(0))
+        self.assertEqual('[balance] local\n', tree.read('sys/kernel/mm/balloon/policy'))
+        os.chmod(os.path.join(tree.root, 'sys/devices/system/node/node2/balloon/limit'), 0o444)
+        os.chmod(os.path.join(tree.root, 'sys/devices/system/node/node0/balloon/target'), 0o666)
+        self.refused(tree, '-t', '0=2M', '-l', '2=0', says='only root may write it',
+                     **self.not_root())
+        self.assertEqual('auto\n', tree.target(0))
+
+    def test_what_is_set_before_a_refusal(self):
+        """It stays, and is named."""
+        tree = self.tree()
+        path = os.path.join(tree.root, 'sys/devices/system/node/node1/balloon/limit')
+        os.remove(path)
+        os.symlink('/proc/self/oom_score_adj', path)    # EINVAL above 1000
+        self.refused(tree, '-t', '0=2M', '--refill', 'oom', '-l', '1=1G', '-t', '2=2M',
+                     says=('--limit 1=1G: ', 'the kernel refuses it: Invalid argument; set already: '
+                           '--target 0=2M, --refill oom\n'))
+        self.assertEqual((f'{2 * MIB // PAGE}\n', 'auto\n'), (tree.target(0), tree.target(2)))
+        self.refused(tree, '-l', '1=1G', says='refuses it: Invalid argument\n')
+
     def test_options(self):
         tree = self.tree()
         for args, says in ((['-w'], 'requires an argument'), (['-x'], 'invalid option'),
@@ -539,8 +565,8 @@ class Waits(Case):
 
 class Watched(Case):
     def start(self, tree, *args, **how):
-        return subprocess.Popen([os.path.join(built, 'balloonstat'), '--root', tree.root, *args],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
+        how = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True, **how}
+        return subprocess.Popen([os.path.join(built, 'balloonstat'), '--root', tree.root, *args], **how)
 
     def end(self, tool, sig=signal.SIGINT):
         tool.send_signal(sig)
@@ -563,6 +589,22 @@ class Watched(Case):
             self.assertGreater(text.count('Policy balance'), 2)
             self.assertEqual(text.count('Policy balance'), text.count('\nTarget '))
             self.assertNotIn('\033', text)
+
+    def test_looks_that_take_longer(self):
+        """It ends, too, when a look takes longer than the interval."""
+        tree = self.tree(nodes=range(512))
+        for sig in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+            with tempfile.TemporaryFile() as out:
+                tool = self.start(tree, '-w', '0.01', stdout=out)
+                self.addCleanup(tool.stderr.close)
+                self.addCleanup(tool.wait)
+                self.addCleanup(tool.kill)
+                limit = time.monotonic() + 20
+                while os.fstat(out.fileno()).st_size < 1 << 18:
+                    self.assertLess(time.monotonic(), limit)
+                    time.sleep(0.05)
+                tool.send_signal(sig)
+                self.assertEqual(0, tool.wait(timeout=2))
 
     def test_json_and_rates(self):
         tree = self.tree()
@@ -621,16 +663,22 @@ class Watched(Case):
 class Terminal(Case):
     """Under a pty, which is the tool's controlling terminal: keys become signals."""
 
-    def start(self, tree, *args, rows=60, columns=80, term='xterm'):
+    def start(self, tree, *args, rows=60, columns=80, term='xterm', at_once=1):
+        """AT_ONCE: reads wait for so many keys."""
         self.keys, tty = pty.openpty()
         self.addCleanup(os.close, self.keys)
         self.resize(rows, columns)
+        modes = termios.tcgetattr(tty)
+        modes[6][termios.VMIN] = at_once
+        termios.tcsetattr(tty, termios.TCSANOW, modes)
         # The first terminal that the leader of a session opens becomes its own.
         self.tool = subprocess.Popen(['sh', '-c', 'exec "$@" < "$0" > "$0" 2>&1', os.ttyname(tty),
                                       os.path.join(built, 'balloonstat'), '--root', tree.root, *args],
                                      start_new_session=True, env={'TERM': term, 'PATH': '/bin'})
         self.tty = tty
         self.addCleanup(os.close, tty)
+        self.addCleanup(self.tool.wait)
+        self.addCleanup(self.tool.kill)
         self.seen = ''
 
     def resize(self, rows, columns):
@@ -646,7 +694,7 @@ class Terminal(Case):
         text = ''
         while not (until and re.search(until, text)):
             ending = self.tool.poll() is not None
-            self.assertLess(time.monotonic(), limit, repr(text))
+            self.assertLess(time.monotonic(), limit, repr(text[-999:]))
             if select.select([self.keys], [], [], 0.1)[0]:
                 text += os.read(self.keys, 65536).decode().replace('\r\n', '\n')
             elif ending:
@@ -858,6 +906,60 @@ class Terminal(Case):
         os.kill(self.tool.pid, signal.SIGCONT)
         self.look(r'\033\[\?25l\033\[H')
         self.ended()
+
+    def test_stopped_and_continued(self):
+        """By a signal that it does not see; a shell may have the terminal as it likes meanwhile."""
+        for shell in True, False:
+            self.start(self.tree(), '-w', '0.1')
+            before = termios.tcgetattr(self.tty)
+            self.frame()
+            os.kill(self.tool.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, self.tool.pid, os.WSTOPPED | os.WNOWAIT)
+            if shell:
+                before[3] |= termios.ICANON | termios.ECHO
+                termios.tcsetattr(self.tty, termios.TCSANOW, before)
+            while select.select([self.keys], [], [], 0)[0]:
+                os.read(self.keys, 65536)
+            os.kill(self.tool.pid, signal.SIGCONT)
+            self.frame()
+            self.frame()
+            self.assertFalse(termios.tcgetattr(self.tty)[3] & (termios.ECHO | termios.ICANON))
+            self.press(b'q')
+            self.look()
+            self.assertEqual(0, self.tool.wait())
+            if shell:
+                self.assertEqual(before, termios.tcgetattr(self.tty))
+            else:
+                self.assertTrue(termios.tcgetattr(self.tty)[3] & termios.ICANON)
+
+    def test_quit(self):
+        """Ctrl-\\ leaves the terminal as it was, too."""
+        self.start(self.tree(), '-w', '60')
+        self.frame()
+        self.press(b'\x1c')
+        self.look()
+        self.assertEqual(0, self.tool.wait())
+        self.assertTrue(self.seen.endswith('\033[?25h'), repr(self.seen[-99:]))
+        modes = termios.ECHO | termios.ICANON
+        self.assertEqual(modes, termios.tcgetattr(self.tty)[3] & modes)
+
+    def test_keys_that_come_many_at_once(self):
+        """Whatever was there before: each key counts."""
+        self.start(self.tree(), '-w', '60', at_once=10)
+        self.frame()
+        self.press(b'q')
+        self.look()
+        self.assertEqual(0, self.tool.wait())
+
+    def test_looks_that_take_longer(self):
+        """Keys are heard, too, when a look takes longer than the interval."""
+        tree = self.tree(nodes=range(512))
+        for key in b'q', b'\x03':
+            self.start(tree, '-w', '0.01')
+            self.look(r'(\033\[H[^\0]*){4}')
+            self.press(key)
+            self.look()
+            self.assertEqual(0, self.tool.wait())
 
     def test_not_drawn(self):
         for args, term in (['-w', '0.1'], 'dumb'), (['-j', '-w', '0.1'], 'xterm'):

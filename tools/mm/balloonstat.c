@@ -19,11 +19,13 @@
 
 #define NO_FEATURE	2	/* exit status */
 
-static bool json, rates, in_place;
+static bool json, prometheus, rates, in_place;
+static const char *output;	/* a file, or NULL: standard output */
 static double interval;		/* seconds; 0: show it once */
 
 static const char help[] =
 "usage: balloonstat [-w SEC] [-d] [-j] [--root DIR]\n"
+"       balloonstat --prometheus [--output FILE [-w SEC]]\n"
 "       balloonstat [-t NODE=SIZE|NODE=auto]... [-l NODE=SIZE|NODE=max]... [-p NAME]\n"
 "                   [--refill MODE] [--wait [SEC]]\n"
 "Shows or sets the memory balloon, node by node.\n"
@@ -32,6 +34,8 @@ static const char help[] =
 "  -d, --delta             with what the counters in nodeN/balloon/stat rise by a second;\n"
 "                          every second, or as -w says\n"
 "  -j, --json              one line of JSON, sizes in bytes\n"
+"      --prometheus        metrics for Prometheus, for node_exporter's textfile collector\n"
+"      --output FILE       put them into FILE, which never has a part of them\n"
 "  -t, --target NODE=SIZE  take SIZE of what the host wants on behalf of NODE; bytes, or with\n"
 "                          K, M, G or T behind it; a multiple of the page size\n"
 "  -t, --target NODE=auto  let NODE share in what the targets of others leave\n"
@@ -54,6 +58,8 @@ static const struct option options[] = {
 	{ "watch", required_argument, NULL, 'w' },
 	{ "delta", no_argument, NULL, 'd' },
 	{ "json", no_argument, NULL, 'j' },
+	{ "prometheus", no_argument, NULL, 'P' },
+	{ "output", required_argument, NULL, 'o' },
 	{ "target", required_argument, NULL, 't' },
 	{ "limit", required_argument, NULL, 'l' },
 	{ "wait", optional_argument, NULL, 'W' },
@@ -95,16 +101,21 @@ static void show(const struct sample *now, const struct sample *before)
 		flush();
 		return;
 	}
-	if (isatty(STDOUT_FILENO)) {
+	if (!prometheus && isatty(STDOUT_FILENO)) {
 		ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
 		view.width = size.ws_col ? size.ws_col : 80;
 	}
 	out = open_memstream(&text, &len);
 	if (!out)
 		err(1, "memory");
-	show_text(out, &view);
+	if (prometheus)
+		show_prometheus(out, now);
+	else
+		show_text(out, &view);
 	fclose(out);
-	if (in_place)
+	if (output)
+		replace_file(output, text, len);
+	else if (in_place)
 		term_draw(text, view.head, size.ws_row ? size.ws_row : 24, view.width);
 	else
 		printf(before ? "\n%s" : "%s", text);
@@ -190,6 +201,12 @@ int main(int argc, char **argv)
 		case 'j':
 			json = true;
 			break;
+		case 'P':
+			prometheus = true;
+			break;
+		case 'o':
+			output = optarg;
+			break;
 		case 't':
 		case 'l':
 		case 'p':
@@ -214,6 +231,12 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc)
 		errx(1, "%s: unexpected; 'balloonstat --help' lists the options", argv[optind]);
+	if (prometheus && (json || rates))
+		errx(1, "--prometheus: not together with --json or --delta");
+	if (output && !prometheus)
+		errx(1, "--output: only with --prometheus");
+	if (prometheus && interval && !output)
+		errx(1, "--prometheus: only with --output again and again");
 	if (rates && !interval)
 		interval = 1;
 	open_root(root);
@@ -223,16 +246,16 @@ int main(int argc, char **argv)
 		take_sample(&sample, false);
 		for (i = 0; i < nr; i++)
 			check_setting(&settings[i], &sample);
-		for (i = 0; i < nr; i++)
-			write_setting(&settings[i]);
+		write_settings(settings, nr);
 	}
 	status = wait ? wait_until_met(wait_seconds) : 0;
-	if (status == 1 || ((nr || wait) && !interval && !json))
+	if (status == 1 || ((nr || wait) && !interval && !json && !prometheus))
 		return status;
 	take_sample(&sample, true);
 	if (rates && !sample.nr)
 		errx(1, "--delta: this kernel has no nodes in sysfs, and no counters of theirs");
-	in_place = interval && !json && isatty(STDOUT_FILENO) && !(term && !strcmp(term, "dumb"));
+	in_place = interval && !json && !prometheus && isatty(STDOUT_FILENO) &&
+		   !(term && !strcmp(term, "dumb"));
 	if (interval)
 		watch(&sample);
 	else

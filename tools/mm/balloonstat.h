@@ -84,9 +84,14 @@ void read_state(struct state *state, bool tell);
 void take_sample(struct sample *s, bool tell);
 
 /* balloonstat_show.c */
+const struct counter *find_counter(const struct node *node, const char *name);
 void show_state(FILE *out, const struct state *state);
 void show_text(FILE *out, struct view *v);
 void show_json(FILE *out, const struct view *v);
+
+/* balloonstat_prometheus.c */
+void show_prometheus(FILE *out, const struct sample *s);
+void replace_file(const char *path, const char *text, size_t len);
 
 /* balloonstat_wait.c */
 int wait_until_met(double seconds);
@@ -101,6 +106,6 @@ double seconds_since_boot(void);
 
 /* balloonstat_set.c */
 void check_setting(struct setting *set, const struct sample *s);
-void write_setting(const struct setting *set);
+void write_settings(const struct setting *settings, int nr);
 
 #endif /* BALLOONSTAT_H */

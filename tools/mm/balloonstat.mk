@@ -10,8 +10,8 @@ PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
 warnings := -Wall -Wextra
 
-sources := $(addprefix $(source)/,balloonstat.c balloonstat_read.c balloonstat_set.c \
-	     balloonstat_show.c balloonstat_term.c balloonstat_wait.c)
+sources := $(addprefix $(source)/,balloonstat.c balloonstat_prometheus.c balloonstat_read.c \
+	     balloonstat_set.c balloonstat_show.c balloonstat_term.c balloonstat_wait.c)
 share := $(DESTDIR)$(PREFIX)/share
 completions := $(share)/bash-completion/completions
 

@@ -117,22 +117,48 @@ static void check_choice(struct setting *set)
 	errx(1, "%s %s: unknown; allowed are: %s", option_name(set), set->arg, allowed);
 }
 
+/* With what is set already: it stays. */
+static void refused(const struct setting *set, const struct setting *first)
+{
+	const char *why = strerror(errno), *hint = "", *mark = "; set already: ";
+
+	if (errno == EACCES || errno == EPERM)
+		hint = "only root may write it: ";
+	else if (errno == EINVAL)
+		hint = "the kernel refuses it: ";
+	fprintf(stderr, "balloonstat: %s %s: %s: %s%s", option_name(set), set->arg,
+		full_path(set->path), hint, why);
+	for (; first < set; first++, mark = ", ")
+		fprintf(stderr, "%s%s %s", mark, option_name(first), first->arg);
+	putc('\n', stderr);
+	exit(1);
+}
+
 void check_setting(struct setting *set, const struct sample *s)
 {
+	int fd;
+
 	if (set->option == 't' || set->option == 'l')
 		check_node(set, s);
 	else
 		check_choice(set);
+	/* Older kernels have no limit. */
+	fd = open_under_root(set->path, O_WRONLY);
+	if (fd < 0)
+		refused(set, set);
+	close(fd);
 }
 
-void write_setting(const struct setting *set)
+/* Until one is refused. */
+void write_settings(const struct setting *settings, int nr)
 {
-	int fd = open_under_root(set->path, O_WRONLY | O_TRUNC);
-	ssize_t n = fd < 0 ? -1 : write(fd, set->text, strlen(set->text));
+	const struct setting *set;
 
-	if (n < 0)
-		err(1, "%s %s: %s%s", option_name(set), set->arg, full_path(set->path),
-		    errno == EACCES || errno == EPERM ? ": only root may write it" :
-		    errno == EINVAL ? ": the kernel refuses it" : "");
-	close(fd);
+	for (set = settings; set < settings + nr; set++) {
+		int fd = open_under_root(set->path, O_WRONLY | O_TRUNC);
+
+		if (fd < 0 || write(fd, set->text, strlen(set->text)) < 0)
+			refused(set, settings);
+		close(fd);
+	}
 }

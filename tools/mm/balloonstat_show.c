@@ -32,7 +32,7 @@ static const struct node *column(const struct sample *s, unsigned int i)
 	return i < s->nr ? &s->node[i] : &s->total;
 }
 
-static const struct counter *find_counter(const struct node *node, const char *name)
+const struct counter *find_counter(const struct node *node, const char *name)
 {
 	const struct counter *c;
 

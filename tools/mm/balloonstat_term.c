@@ -18,6 +18,7 @@
 
 static bool in_place, keys;
 static int signals_fd;
+static bool usual_known;
 static struct termios usual;
 
 /* Lines that are scrolled over, and how many there were to be seen at once, and at most. */
@@ -37,11 +38,16 @@ static void take_keys(void)
 	struct termios raw;
 
 	keys = isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp() &&
-	       !tcgetattr(STDIN_FILENO, &usual);
+	       !tcgetattr(STDIN_FILENO, &raw);
 	if (!keys)
 		return;
-	raw = usual;
+	/* Unless it is as we had it before we were stopped: no shell was there meanwhile. */
+	if (!usual_known || raw.c_lflag & (ICANON | ECHO))
+		usual = raw;
+	usual_known = true;
 	raw.c_lflag &= ~(ICANON | ECHO);
+	raw.c_cc[VMIN] = 1;
+	raw.c_cc[VTIME] = 0;
 	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 }
 
@@ -72,7 +78,9 @@ void term_begin(bool place)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGHUP);
 	if (in_place) {
+		sigaddset(&signals, SIGQUIT);
 		sigaddset(&signals, SIGTSTP);
+		sigaddset(&signals, SIGCONT);
 		sigaddset(&signals, SIGWINCH);
 	}
 	sigprocmask(SIG_BLOCK, &signals, NULL);
@@ -157,10 +165,12 @@ static enum event read_signal(void)
 		return QUIT;
 	if (info.ssi_signo == SIGWINCH)
 		return REDRAW;
-	if (info.ssi_signo != SIGTSTP)
+	if (info.ssi_signo == SIGTSTP) {
+		leave_terminal();
+		raise(SIGSTOP);
+	} else if (info.ssi_signo != SIGCONT) {
 		return QUIT;
-	leave_terminal();
-	raise(SIGSTOP);
+	}
 	take_keys();
 	return LOOK_AGAIN;
 }
@@ -168,6 +178,8 @@ static enum event read_signal(void)
 /**
  * term_wait - wait for what comes first
  * @until: by seconds_since_boot()
+ *
+ * Signals and keys count even if that has passed: nobody else looks for them.
  *
  * Return: TIME_IS_UP; LOOK_AGAIN if figures are old for another reason; REDRAW if the terminal
  * has another size, or what was drawn was scrolled; QUIT.
@@ -181,10 +193,10 @@ enum event term_wait(double until)
 	struct timespec ts = { };
 	double left;
 
-	while (event == TIME_IS_UP) {
+	do {
 		left = until - seconds_since_boot();
-		if (left <= 0)
-			break;
+		if (left < 0)
+			left = 0;
 		ts.tv_sec = left;
 		ts.tv_nsec = (left - ts.tv_sec) * 1e9;
 		if (ppoll(fds, keys ? 2 : 1, &ts, NULL) < 0 && errno != EINTR)
@@ -193,7 +205,7 @@ enum event term_wait(double until)
 			event = read_signal();
 		else if (keys && fds[1].revents)
 			event = read_keys();
-	}
+	} while (event == TIME_IS_UP && left > 0);
 	return event;
 }
 

@@ -28,8 +28,8 @@ static int not_met(const struct state *state, const char *after)
  * wait_until_met - wait until all targets are met
  * @seconds: for so long; less than 0: until the balloon rests, for whatever reason
  *
- * What was written a moment ago counts: the kernel does not say that it is settled before it
- * has looked at that.
+ * What was written a moment ago counts: the kernel does not say that it is settled, or waits,
+ * before it has looked at that.
  *
  * Return: 0, or an exit status when it was told on stderr why not.
  */
