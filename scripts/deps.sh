@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Installs the Debian packages (12 and 13) that building, booting and testing need: deps.sh [deb|xen]
+# Installs the Debian packages (12 and 13) that building, booting and testing need:
+# deps.sh [deb|xen|virt]
 # Asks only dpkg's database, so it costs nothing where all is there. 'deb' adds what only the
-# making and the trial of Debian packages need, 'xen' what only Xen's build does. With KERNEL=next the
-# newest kernel's source is fetched too, but not installed.
+# making and the trial of Debian packages need, 'xen' what only Xen's build does, 'virt' what the
+# trial on libvirt does. With KERNEL=next the newest kernel's source is fetched too, but not
+# installed.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -31,7 +33,8 @@ deb)	# bindeb-pkg, the configuration of Debian's kernels, a root for the trial
 	[ -n "${CONFIG-}" ] || packages+=(linux-config-6.12) ;;
 xen)	packages+=(patch autoconf autotools-dev acpica-tools libyajl-dev uuid-dev
 		   zlib1g-dev libncurses-dev python3-dev pkg-config) ;;
-*)	die "usage: deps.sh [deb|xen]" ;;
+virt)	packages+=(libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients debootstrap) ;;
+*)	die "usage: deps.sh [deb|xen|virt]" ;;
 esac
 
 # A source tarball of one's own does as well.

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tries tools/virt/virsh-node-mem on a real libvirtd, with a guest of the built kernel and a small
 Debian that runs QEMU's guest agent: lists, sets, waits, and makes each error. Prints what the tool
-said. Needs root, a libvirtd that answers, and debootstrap for the first time.
+said. Needs root, and debootstrap for the first time. Where no libvirtd answers, one is started.
 
 What the tool says of the guest is compared with what the guest says on a serial line.
 """
 
 import argparse
 import base64
+import contextlib
 import itertools
 import os
 import re
@@ -46,6 +47,7 @@ XML = '''<domain type='{kind}'>
     <initrd>{initrd}</initrd>
     <cmdline>console=ttyS0 rdinit=/init virtio_balloon.free_page_reporting=0</cmdline>
   </os>
+  <features><acpi/></features>
   <cpu mode='custom' match='exact'>
     <model>qemu64</model>
     <numa>
@@ -70,6 +72,28 @@ def virsh(*words):
     if done.returncode:
         raise TrialError(f'virsh {" ".join(words)}: {done.stderr.strip()}')
     return done.stdout
+
+
+@contextlib.contextmanager
+def libvirtd():
+    """The machine's own, or one for as long as this takes."""
+    if not subprocess.run(['virsh', '-q', 'uri'], capture_output=True).returncode:
+        yield
+        return
+    started = []
+    try:
+        for name in 'virtlogd', 'libvirtd':
+            started.append(subprocess.Popen([name], stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        for _ in range(60):
+            if not subprocess.run(['virsh', '-q', 'uri'], capture_output=True).returncode:
+                break
+            time.sleep(0.5)
+        yield
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait()
 
 
 def make_initrd():
@@ -118,7 +142,7 @@ class Guest:
         self.line.connect(os.path.join(WORK, 'line'))
         if wait:
             self.line.settimeout(wait)
-            self._until(rb'\0agent ready\r?\n')
+            self._until(rb'\x00agent ready\r?\n')
 
     def _until(self, end):
         while not (match := re.search(end, self.buffer)):
@@ -134,7 +158,7 @@ class Guest:
         coded = base64.b64encode(command.encode()).decode()
         self.line.settimeout(180)
         self.line.sendall(f'{number} 120 {coded}\n'.encode())
-        text, match = self._until(rb'\0%d (\d+)\r?\n' % number)
+        text, match = self._until(rb'\x00%d (\d+)\r?\n' % number)
         if match[1] != b'0':
             raise TrialError(f'{command} in the guest: status {match[1].decode()}')
         return text.decode(errors='replace')
@@ -147,7 +171,8 @@ class Guest:
     def agent(self, options='', off=False):
         """Starts the agent with other options, or leaves it off."""
         self.sh(f"echo '{options}' > /run/ga; rm -f /run/off {'; touch /run/off' if off else ''}")
-        self.to_agent('-TERM')
+        # One that believes file systems to be frozen ignores a gentler word.
+        self.to_agent('-KILL')
         wanted = 'disconnected' if off else 'connected'
         for _ in range(100):
             time.sleep(0.3)
@@ -255,6 +280,8 @@ class Trial:
         self.check('and back', code == 0)
         code, text = self.tool(NAME, '1', '0', '--wait', '20')
         self.check('a target without a total', code == 3 and 'the host takes 0 MiB' in text)
+        code, text = self.tool(NAME, '1', '0', '--wait', '0')
+        self.check('and no time', code == 3 and 'the host takes 0 MiB' in text)
         self.check('auto', self.tool(NAME, '1', 'auto', '--wait', '20')[0] == 0)
 
     def ways(self, guest):
@@ -300,11 +327,21 @@ class Trial:
                             ("'much' is no size", [NAME, '1', 'much']),
                             ("'-3' is no size", [NAME, '1', '-3']),
                             ('more than virtual node 1 has: 768 MiB', [NAME, '1', '1G']),
-                            ('more than domain', [NAME, '-t', '9G'])):
+                            ('more than domain', [NAME, '-t', '9G']),
+                            ('more than virtual node 0 has: 1024 MiB', [NAME, '0', '-l', '2G']),
+                            ("'1.5G' is no size", [NAME, '0', '--limit', '1.5G']),
+                            ("has no virtual node '01', but: 0 1", [NAME, '01', '600']),
+                            # What virsh, and the shell in it, would take for words of their own.
+                            ("there is no domain 'a'b; list; \"c $(id)'",
+                             ["a'b; list; \"c $(id)", '1', '600'])):
             self.fails(says, says, *words)
         self.fails('libvirt does not answer', 'libvirt does not answer', '-c',
                    'qemu+unix:///system?socket=/nonexistent', NAME)
-        self.fails('wrong usage', 'SIZE or --limit is missing', NAME, '1', status=2)
+        for says, words in (('SIZE or --limit is missing', [NAME, '1']),
+                            ("'-1' is no number of seconds", [NAME, '1', '600', '--wait=-1']),
+                            ("'one' is no number of a node", ['--host-node', 'one']),
+                            ('the name of a domain is not empty', ['', '1', '600'])):
+            self.fails(says, says, *words, status=2)
         self.check('nothing was done', guest.pages('target') == ['auto', 'auto'])
 
     def monitor(self, guest):
@@ -313,19 +350,10 @@ class Trial:
                    self.placed(text, 1) > 0)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--kernel', default=os.path.join(BUILD, 'bzImage'))
-    parser.add_argument('--vanilla', default=os.path.join(BUILD, 'vanilla/bzImage'),
-                        help='one that has no balloon that knows nodes')
-    parser.add_argument('--kind', default='qemu', help="'kvm' where that works")
-    options = parser.parse_args()
-    check = Checks()
+def everything(options, check):
     trial = Trial(check)
     guest = None
     try:
-        os.makedirs(WORK, exist_ok=True)
-        virsh('uri')
         initrd = make_initrd()
         guest = Guest(options.kernel, initrd, options.kind)
         trial.fails('off', 'has to run, but is: shut off', NAME, '1', '600')
@@ -349,11 +377,26 @@ def main():
             trial.fails('a kernel without it', 'has no NUMA-aware memory balloon', NAME, '1', '600')
         else:
             check.skip('a kernel without it', f'there is no {options.vanilla}')
-    except (TrialError, OSError, subprocess.SubprocessError) as error:
-        check('the trial', False, str(error))
     finally:
         if guest:
             guest.end()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--kernel', default=os.path.join(BUILD, 'bzImage'))
+    parser.add_argument('--vanilla', default=os.path.join(BUILD, 'vanilla/bzImage'),
+                        help='one that has no balloon that knows nodes')
+    parser.add_argument('--kind', default='qemu', help="'kvm' where that works")
+    options = parser.parse_args()
+    check = Checks()
+    try:
+        os.makedirs(WORK, exist_ok=True)
+        with libvirtd():
+            virsh('uri')
+            everything(options, check)
+    except (TrialError, OSError, subprocess.SubprocessError) as error:
+        check('the trial', False, str(error))
     return check.finish()
 
 
