@@ -3,14 +3,16 @@
 """The main job, shown and checked: a NUMA guest's memory is taken and given back.
 
 Boots a guest whose nodes lie at unequal distances, fills a part of its memory with a pattern,
-then lets the host ask for memory: of the whole guest, which is shared among the nodes, and of
-one node more than it has, which spreads ring by ring around it. All figures are compared with
-what the host really got back. Ends with a summary; the exit status is 0 if all checks passed.
+then lets the host ask for memory: of the whole guest, which is shared among the nodes, of one node
+more than it has, which spreads ring by ring around it, and of a guest one node of which has limit 0.
+All figures are compared with what the host really got back. Ends with a summary; the exit status is
+0 if all checks passed.
 """
 
 import argparse
 import signal
 import sys
+import textwrap
 import time
 
 import topology
@@ -20,23 +22,30 @@ from pattern import Pattern
 
 STEPS = 6               # of the host's total on its way up and down, each one checked
 NODES = '/sys/devices/system/node'
+STATE = '/sys/kernel/mm/balloon/state'
 
 SAMPLE = f'''
 cd {NODES}
 for n in $(seq 0 %d); do
-    echo $n $(cat node$n/balloon/nr_pages node$n/balloon/nr_superframes) \
+    echo $n $(cat node$n/balloon/nr_pages node$n/balloon/nr_superframes node$n/balloon/limit) \
+        $(sed 's/.* //; 3q' node$n/balloon/available) \
         $(sed -n 's/^Node [0-9]* Mem\\(Total\\|Free\\): *\\([0-9]*\\) kB/\\2/p' node$n/meminfo)
 done
 sed -n 's/^nr_balloon_pages //p' /proc/vmstat
 sed -n 's/^Balloon: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo
+cat {STATE}
 '''
 
 
 class Node:
     """What is known of a node at one moment, in bytes unless the name says otherwise."""
 
-    def __init__(self, pages, superframes, total_kb, free_kb, host):
+    def __init__(self, host, pages, superframes, limit, whole, made, single, total_kb, free_kb):
+        pages, superframes, whole, made, single, total_kb, free_kb = map(
+            int, (pages, superframes, whole, made, single, total_kb, free_kb))
         self.pages, self.superframes = pages, superframes
+        self.limit = None if limit == 'max' else int(limit) * PAGE
+        self.available = (whole + made) * HUGE + single * PAGE
         self.total, self.free = total_kb * 1024, free_kb * 1024
         self.balloon = pages * PAGE
         self.host = host
@@ -46,9 +55,8 @@ class Sample:
     """The guest's and the host's figures at one moment."""
 
     def __init__(self, guest):
-        *nodes, vmstat, meminfo = guest.sh(SAMPLE % (len(guest.sizes) - 1)).splitlines()
-        self.nodes = [Node(*map(int, line.split()[1:]), guest.host_bytes(n))
-                      for n, line in enumerate(nodes)]
+        *nodes, vmstat, meminfo, self.state = guest.sh(SAMPLE % (len(guest.sizes) - 1)).splitlines()
+        self.nodes = [Node(guest.host_bytes(n), *line.split()[1:]) for n, line in enumerate(nodes)]
         self.vmstat = int(vmstat) * PAGE
         self.meminfo = int(meminfo) * 1024
         self.actual = guest.actual()
@@ -70,24 +78,29 @@ class Run:
     # --- showing ---
 
     def lines(self, title, sample, wanted):
-        yield f'{title}: {sample.balloon // MIB} of {wanted // MIB} MiB'
-        yield f'{"MiB":>6} {"total":>8} {"free":>8} {"balloon":>8} {"superframes":>12} {"host got back":>14}'
+        yield f'{title}: {sample.balloon // MIB} of {wanted // MIB} MiB, {sample.state}'
+        yield (f'{"MiB":>6} {"total":>7} {"free":>7} {"balloon":>8} {"superframes":>12} '
+               f'{"available":>10} {"limit":>6} {"host got back":>14}')
         for n, node in enumerate(sample.nodes):
             back = self.before.nodes[n].host - node.host
-            yield (f'node {n:<2}{node.total // MIB:8} {node.free // MIB:8} '
-                   f'{node.balloon // MIB:8} {node.superframes:12} {back // MIB:14}')
+            limit = 'max' if node.limit is None else node.limit // MIB
+            yield (f'node {n:<2}{node.total // MIB:7} {node.free // MIB:7} {node.balloon // MIB:8} '
+                   f'{node.superframes:12} {node.available // MIB:10} {limit:>6} {back // MIB:14}')
 
     def plain(self, title, sample, wanted):
         return (f'{title}: {sample.balloon // MIB} of {wanted // MIB} MiB; nodes: ' +
-                ' '.join(str(node.balloon // MIB) for node in sample.nodes))
+                ' '.join(str(node.balloon // MIB) for node in sample.nodes) + f'; {sample.state}')
 
-    def settle(self, title, wanted, table=None, timeout=120):
-        """Shows the nodes until the balloon holds what is wanted; returns the last sample."""
+    def settle(self, title, wanted, table=None, timeout=120, seen=None):
+        """Shows the nodes until the balloon holds what is wanted, and says so; returns the last
+        sample. SEEN is called with each."""
         table = table or Table()
         deadline = time.monotonic() + timeout
         while True:
             sample = Sample(self.guest)
-            done = sample.balloon == sample.actual == wanted
+            done = sample.balloon == sample.actual == wanted and sample.state == 'settled'
+            if seen:
+                seen(sample)
             late = time.monotonic() > deadline
             table.show(list(self.lines(title, sample, wanted)),
                        self.plain(title, sample, wanted), last=done or late)
@@ -105,6 +118,7 @@ class Run:
         self.check(set(figures.values()) == {wanted},
                    f'{title}: {wanted // PAGE} pages asked, counted: ' +
                    ', '.join(f'{name} {value // PAGE}' for name, value in figures.items()))
+        self.check(sample.state == 'settled', f"{title}: the state is '{sample.state}'")
         if not wanted:
             return
         if host:
@@ -166,6 +180,7 @@ class Run:
 
         if len(guest.sizes) > 1:
             self.rings_story()
+            self.limit_story()
 
         with Waiting('verifying the pattern'):
             try:
@@ -211,11 +226,42 @@ class Run:
         self.judge('all given back', self.settle('all given back', 0), 0)
         self.judge_rings(rising, falling)
 
+    def limit_story(self):
+        """One node is kept out, although the host and a target ask for its memory."""
+        guest, off = self.guest, len(self.guest.sizes) - 1
+        files = f'{NODES}/node{off}/balloon'
+        inflated = f"grep '^inflate_' {files}/stat"
+        before, came = Sample(guest), guest.sh(inflated)
+        others = sum(node.available for node in before.nodes[:off])
+        wanted = whole(min(guest.bytes() // 4, others * 3 // 4))
+        guest.write(f'{files}/limit', 0)
+        guest.write(f'{files}/target', wanted // PAGE)
+        seen = []
+        title = f'node {off} has limit 0'
+        guest.set_balloon(wanted)
+        sample = self.settle(title, wanted, seen=seen.append)
+        self.judge(title, sample, wanted, host=False)
+        self.check(not any(s.nodes[off].pages for s in seen) and guest.sh(inflated) == came and
+                   sample.nodes[off].host == before.nodes[off].host,
+                   f'{title}: nothing of it was in the balloon at any time, nor had the host any')
+        self.check(all(node.pages for node in sample.nodes[:off]),
+                   f'{title}: the others gave ' +
+                   ', '.join(f'{node.balloon // MIB}' for node in sample.nodes[:off]) + ' MiB')
+        guest.write(f'{files}/target', 'auto')
+        guest.set_balloon(0)
+        self.judge('given back again', self.settle('given back again', 0), 0)
+        guest.write(f'{files}/limit', 'max')
+        free = Sample(guest).nodes[off].available
+        self.check(sample.nodes[off].available == 0 < free,
+                   f'{title}: 0 MiB of it were available, then {free // MIB}')
+
     def summary(self):
         failed = sum(not ok for ok, _ in self.checks)
         print('\nSummary')
         for ok, what in self.checks:
-            print(f'  {"ok  " if ok else "FAIL"}  {what}')
+            first, *more = what.split('\n')
+            print('\n'.join([textwrap.fill(first, 80, initial_indent=f'  {"ok  " if ok else "FAIL"}  ',
+                                           subsequent_indent=' ' * 10), *more]))
         print(f'{len(self.checks) - failed} passed, {failed} failed')
         return failed == 0
 
