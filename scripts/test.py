@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import unittest
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -25,8 +26,8 @@ from guest import BUILD, Guest, GuestError  # noqa: E402
 DIST = [[10, 15, 20, 30], [17, 10, 25, 20], [20, 25, 10, 15], [40, 20, 15, 10]]
 SELFTESTS = os.path.join(BUILD, 'selftests')
 PARTS = {'kunit', 'kselftest', 'queue', 'builds', 'tools', 'user', 'run'}
-# It takes as long as all the others: it has a guest of its own.
-LONGEST = 'balloon_refill'
+# These take longest, and are begun first.
+LONGEST = ['balloon_refill', 'balloon_refill_faults', 'balloon_fragmented', 'balloon_limit']
 SLOWEST = 10
 
 
@@ -171,7 +172,9 @@ def kselftest(tally, guest, program):
 
 
 def in_guest(tally, name, programs, kunit=False):
-    """KUnit's report of the boot, and kselftests against the simulated host."""
+    """KUnit's report of the boot, and kselftests against the simulated host: guests share a deque."""
+    if not programs and not kunit:
+        return
     try:
         run_in_guest(tally, name, programs, kunit)
     except GuestError as error:
@@ -186,7 +189,11 @@ def run_in_guest(tally, name, programs, kunit):
             suites = re.findall(r'# Subtest: (balloon\S*)', guest.console())
             if not suites or not tally.tap('kunit', '\n'.join(report)):
                 tally.add('kunit: a report of the balloon suites', 'failed')
-        for program in programs:
+        while programs:
+            try:
+                program = programs.popleft()
+            except IndexError:
+                break
             kselftest(tally, guest, program)
         trouble = guest.warnings()
         tally.add(f'a quiet kernel log: {name}', 'failed' if trouble else 'passed',
@@ -270,7 +277,8 @@ def main():
     if not named or 'user' in named:
         jobs.append((in_user_space, tally))
     if not named or 'tools' in named:
-        jobs.append((loader.loadTestsFromNames(['tools_test', 'virt_test']).run,
+        jobs.append((loader.loadTestsFromNames(['tools_test', 'virt_test', 'monitoring_test',
+                                                  'report_test']).run,
                       Result(tally, 'tools')))
     # What it does the end-to-end tests do, too, but they take more than one kernel.
     if 'run' in named:
@@ -283,11 +291,11 @@ def main():
         unknown = selftests - set(programs)
         if unknown:
             parser.error(f'{", ".join(unknown)}: no such selftest')
-        if LONGEST in programs:
-            programs.remove(LONGEST)
-            jobs.append((in_guest, tally, 'refills', [LONGEST]))
-        if programs or kunit:
-            jobs.append((in_guest, tally, 'selftests', programs, kunit))
+        programs = deque([name for name in LONGEST if name in programs] +
+                         [name for name in programs if name not in LONGEST])
+        jobs.append((in_guest, tally, 'selftests', programs, kunit))
+        if len(programs) > 1:
+            jobs.append((in_guest, tally, 'more-selftests', programs))
     if not named or e2e:
         suite = (loader.loadTestsFromNames(e2e) if e2e else
                  loader.discover(os.path.join(TOP, 'scripts/e2e')))
