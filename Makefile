@@ -76,7 +76,8 @@ xen: ## the patched hypervisor and xl: build/xen-patched/
 .PHONY: test-xen
 test-xen: kernel vanilla $(if $(filter patched,$(HYPERVISOR)),xen) ## tests under a real Xen; HYPERVISOR=patched, FLAVOUR=vanilla choose others
 	@scripts/build.sh lend
-	@scripts/xen-root.sh $(HYPERVISOR)
+	@scripts/xen-root.sh
+	@$(if $(filter patched,$(HYPERVISOR)),scripts/xen-root.sh patched)
 	@scripts/initramfs.sh xen
 	@scripts/xen_tests.py $(ARGS)
 
@@ -131,7 +132,18 @@ test-deb: ## install those packages into a small Debian (SUITE=), boot and ballo
 
 .PHONY: test-virt
 test-virt: kernel vanilla ## try virsh-node-mem on this machine's libvirtd, with a Debian guest; as root
+	@scripts/deps.sh virt
 	@scripts/virt_trial.py $(ARGS)
+
+.PHONY: test-host
+test-host: kernel ## free 1 GiB of one node of a host of KVM guests, which is a guest itself; takes minutes
+	@scripts/initramfs.sh release
+	@scripts/host_trial.py $(ARGS)
+
+.PHONY: test-monitoring
+test-monitoring: kernel ## have each alert fire on a real Prometheus, and draw the dashboard of a guest
+	@scripts/initramfs.sh release
+	@scripts/monitoring_trial.py $(ARGS)
 
 .PHONY: clean
 clean: ## remove all that was built
