@@ -11,8 +11,9 @@
  *		in a|b		and gives memory for it
  *		move a b	the frame of one becomes the other's
  *		swap a b F	XENMEM_exchange_gfns: memory for a, b is taken; F: its flags
- *		churn N		N times: page 256 is taken, and comes back by XENMEM_exchange_gfns, the
- *				superframe whole; answers with how often that worked
+ *		churn N		N times: page 256 is taken, and comes back by
+ *				XENMEM_exchange_gfns, the superframe whole; answers with how
+ *				often that worked
  *		verify		whether the superframe's other pages are as they were
  *		grant D		the other page is one that domain D may map; answers with the
  *				reference, by which "grants hold" knows it

@@ -554,7 +554,7 @@ void *kernel_alloc(size_t size, gfp_t gfp, const char *file, int line);
 void kernel_free(const void *p);
 #define kmalloc(s, g)			kernel_alloc(s, g, __FILE__, __LINE__)
 #define kzalloc(s, g)			kernel_alloc(s, (g) | __GFP_ZERO, __FILE__, __LINE__)
-#define kzalloc_obj(o, g)		((typeof(o) *)kzalloc(sizeof(o), g))
+#define kzalloc_obj(o, g)		kzalloc(sizeof(o), g)
 #define kzalloc_node(s, g, n)		((void)(n), kzalloc(s, g))
 #define kmalloc_array(n, s, g)		kmalloc((n) * (s), g)
 #define kcalloc(n, s, g)		kzalloc((n) * (s), g)
