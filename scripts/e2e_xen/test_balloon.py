@@ -93,20 +93,24 @@ class Balloon(XenTest):
         self.tell(fill.strip())
         return pattern, domain.mem_set(sum(domain.sizes) - 80)
 
-    def compaction(self, domain, load):
-        """Returns what compacting ballooned pages asked of Xen, and how many moved."""
-        full = sum(domain.sizes)
-        pattern, before = self.scatter(domain, load)
-        moved = stat(domain, 'migrate')
+    def compact(self, domain):
+        """Once there is room: the hypercalls that were made, and how many pages moved."""
+        before = stat(domain, 'migrate')
         calls = Hypercalls(domain)
         domain.sh('killall fragment')
 
         def compacted():
             domain.sh('echo 1 > /proc/sys/vm/compact_memory; sleep 1')
-            return stat(domain, 'migrate') > moved
+            return stat(domain, 'migrate') > before
         self.wait_for(compacted, 'compaction of ballooned pages')
         made = calls.end()
-        moved = stat(domain, 'migrate') - moved
+        return made, stat(domain, 'migrate') - before
+
+    def compaction(self, domain, load):
+        """Returns what compacting ballooned pages asked of Xen, and how many moved."""
+        full = sum(domain.sizes)
+        pattern, before = self.scatter(domain, load)
+        made, moved = self.compact(domain)
         after = domain.pages()
         kinds = {op: sum(1 for made_op, *_ in made if made_op == op)
                  for op in ('exchange', 'move', 'swap', 'decrease', 'populate')}
@@ -357,17 +361,9 @@ class Balloon(XenTest):
             domain.restore('/dev/vda', other)
             # That Xen ends before the guest is asked otherwise.
             self.domains.remove(domain)
-            moved = stat(domain, 'migrate')
-            calls = Hypercalls(domain)
-            domain.sh('killall fragment')
-
-            def compacted():
-                domain.sh('echo 1 > /proc/sys/vm/compact_memory; sleep 1')
-                return stat(domain, 'migrate') > moved
-            self.wait_for(compacted, 'compaction of ballooned pages')
-            made = calls.end()
+            made, moved = self.compact(domain)
             kinds = {kind: sum(call[0] == kind for call in made) for kind in ('swap', 'move')}
-            self.tell(f'{stat(domain, "migrate") - moved} pages moved: {kinds}')
+            self.tell(f'{moved} pages moved: {kinds}')
             self.assertEqual(kinds['swap'], 0)
             self.assertGreater(kinds['move'], 0)
             self.assertEqual(sum(domain.pages()), sum(before))
