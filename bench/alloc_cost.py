@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 
-from common import BUILD, MIB, TOP, Guest, save
+from shared import BUILD, MIB, TOP, Guest, save
 
 OBJECTS = {'vanilla': os.path.join(BUILD, 'vanilla/release'),
            'release': os.path.join(BUILD, 'release')}

@@ -18,7 +18,7 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from common import (HUGE, KERNELS, MIB, OUT, PAGE, Guest, accelerator, add_defrag_mode, defrag_suffix,
+from shared import (HUGE, KERNELS, MIB, OUT, PAGE, Guest, accelerator, add_defrag_mode, defrag_suffix,
                     draw, save, set_defrag_mode)
 from pattern import Pattern
 

@@ -14,7 +14,7 @@ import glob
 import json
 import os
 
-from common import MIB, said
+from shared import MIB, said
 
 
 def ratios(folder):

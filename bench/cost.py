@@ -33,7 +33,7 @@ import threading
 import time
 
 import reclaim
-from common import (GIB, KERNELS, MIB, accelerator, count, draw, populate, said, save, some_of,
+from shared import (GIB, KERNELS, MIB, accelerator, count, draw, populate, said, save, some_of,
                     spread)
 from guest import Channel, GuestError, Qmp
 from scenes import Disk, start

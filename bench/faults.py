@@ -10,7 +10,7 @@ build/bench/faults.json and faults.svg.
 
 import argparse
 
-from common import (KERNELS, MIB, Guest, accelerator, count, draw, fragment, populate, said, save,
+from shared import (KERNELS, MIB, Guest, accelerator, count, draw, fragment, populate, said, save,
                     spread)
 
 NODES = 4

@@ -17,7 +17,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from common import HUGE, MIB, QUIET, Guest, accelerator, count, save
+from shared import HUGE, MIB, QUIET, Guest, accelerator, count, save
 from pattern import Pattern
 
 NODES, SIZE = 2, 128    # MiB of each

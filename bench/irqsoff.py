@@ -14,7 +14,7 @@ import random
 import re
 import time
 
-from common import MIB, QUIET, Guest, count, save
+from shared import MIB, QUIET, Guest, count, save
 from guest import kernel_of
 
 TRACING = '/sys/kernel/tracing'

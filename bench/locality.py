@@ -16,7 +16,7 @@ import random
 import threading
 import time
 
-from common import HUGE, KERNELS, MIB, PAGE, Guest, save
+from shared import HUGE, KERNELS, MIB, PAGE, Guest, save
 from scenes import Disk, Kswapd
 
 SIZE = 2048 * MIB

@@ -10,7 +10,7 @@ knows no nodes. Times are by the guest's clock. Figures go to build/bench/moves.
 
 import argparse
 
-from common import (KERNELS, MIB, PAGE, Guest, accelerator, count, populate, said, save, some_of,
+from shared import (KERNELS, MIB, PAGE, Guest, accelerator, count, populate, said, save, some_of,
                     spread)
 
 NODES = '/sys/devices/system/node'

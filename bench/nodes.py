@@ -13,7 +13,7 @@ nodes.svg.
 import argparse
 import statistics
 
-from common import KERNELS, MIB, PAGE, Guest, count, draw, said, save, spread
+from shared import KERNELS, MIB, PAGE, Guest, count, draw, said, save, spread
 
 TOTAL = 8192        # MiB
 SIZE = TOTAL * MIB // 4

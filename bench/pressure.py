@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 
-from common import (GIB, KERNELS, MIB, OUT, PAGE, Guest, accelerator, count, save, some_of)
+from shared import (GIB, KERNELS, MIB, OUT, PAGE, Guest, accelerator, count, save, some_of)
 from guest import BUILD, GuestError, initramfs_of
 from pattern import Pattern
 from scenes import (CORE, Disk, Reader, bigger_initramfs, command_seconds, counters, node_sum,

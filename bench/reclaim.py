@@ -23,7 +23,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from common import (GIB, HUGE, KERNELS, MIB, QEMU, Guest, accelerator, count, cpu_seconds, draw,
+from shared import (GIB, HUGE, KERNELS, MIB, QEMU, Guest, accelerator, count, cpu_seconds, draw,
                     meminfo, populate, resize_pool, said, save, some_of, spread)
 
 NODES = 4

@@ -11,7 +11,7 @@ import argparse
 import os
 import time
 
-from common import KERNELS, MIB, OUT, PAGE, QUIET, Guest, accelerator, count, save, some_of, spread
+from shared import KERNELS, MIB, OUT, PAGE, QUIET, Guest, accelerator, count, save, some_of, spread
 from guest import GuestError
 from pattern import Pattern
 from scenes import CORE, counters, node_sum, start, state, zones

@@ -17,7 +17,7 @@ import subprocess
 import time
 
 import summary
-from common import BUILD, GIB, OUT, PAGE, QEMU, SHARED, TOP, accelerator, meminfo, spread
+from shared import BUILD, GIB, OUT, PAGE, QEMU, SHARED, TOP, accelerator, meminfo, spread
 
 STYLE = '''
 body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }

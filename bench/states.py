@@ -16,7 +16,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from common import (GIB, HUGE, KERNELS, MIB, OUT, Guest, accelerator, add_defrag_mode, count,
+from shared import (GIB, HUGE, KERNELS, MIB, OUT, Guest, accelerator, add_defrag_mode, count,
                     cpu_seconds, defrag_suffix, draw, fragment, said, save, set_defrag_mode, some_of,
                     spread)
 

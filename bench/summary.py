@@ -7,7 +7,7 @@ import html
 import time
 from typing import NamedTuple, Optional
 
-from common import GIB, spread
+from shared import GIB, spread
 
 STYLE = '''
 .first { max-width: 60em; margin: 0 auto 3em; break-after: page }

@@ -11,7 +11,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'bench'))
 
 import summary  # noqa: E402
-from common import GIB, spread  # noqa: E402
+from shared import GIB, spread  # noqa: E402
 
 
 def text(page):

@@ -261,6 +261,19 @@ def main():
     selftests = {name for name in named if name.startswith('balloon_')}
     e2e = sorted(named - PARTS - selftests)
 
+    loader = unittest.defaultTestLoader
+    tools = e2e_tests = []
+    if not named or 'tools' in named:
+        tools = [loader.loadTestsFromNames(['tools_test', 'virt_test', 'monitoring_test', 'report_test'])]
+    if not named or e2e:
+        e2e_tests = list(flatten(loader.loadTestsFromNames(e2e) if e2e else
+                                 loader.discover(os.path.join(TOP, 'scripts/e2e'))))
+    if loader.errors:
+        # One that can't be loaded would fail at the very end.
+        for error in loader.errors:
+            tally.add('a test that can be loaded', 'failed', error)
+        return tally.finish()
+
     if not named or 'queue' in named:
         # Whatever kernel is tested: the newest one's queue has to go along.
         for kernel in dict.fromkeys([os.environ.get('KERNEL', '6.12'), 'next']):
@@ -272,14 +285,10 @@ def main():
         tally.tap('build', builds)
         if 'not ok' in builds:
             print(builds)
-    loader = unittest.defaultTestLoader
     jobs = []
     if not named or 'user' in named:
         jobs.append((in_user_space, tally))
-    if not named or 'tools' in named:
-        jobs.append((loader.loadTestsFromNames(['tools_test', 'virt_test', 'monitoring_test',
-                                                  'report_test']).run,
-                      Result(tally, 'tools')))
+    jobs += [(suite.run, Result(tally, 'tools')) for suite in tools]
     # What it does the end-to-end tests do, too, but they take more than one kernel.
     if 'run' in named:
         jobs.append((main_job, tally))
@@ -296,10 +305,7 @@ def main():
         jobs.append((in_guest, tally, 'selftests', programs, kunit))
         if len(programs) > 1:
             jobs.append((in_guest, tally, 'more-selftests', programs))
-    if not named or e2e:
-        suite = (loader.loadTestsFromNames(e2e) if e2e else
-                 loader.discover(os.path.join(TOP, 'scripts/e2e')))
-        jobs += [(test.run, Result(tally)) for test in flatten(suite)]
+    jobs += [(test.run, Result(tally)) for test in e2e_tests]
     run_all(jobs)
 
     return tally.finish()
