@@ -645,7 +645,8 @@ void balloon_brake_release(void);
 unsigned long balloon_brake(bool *pressed);
 unsigned long balloon_reclaimable(int nid);
 unsigned long balloon_reclaim(int nid, unsigned long want);
-unsigned long balloon_boot_floor(void);
+bool balloon_booting(void);
+unsigned long balloon_boot_floor(unsigned long kept);
 bool balloon_watermarks_update(void);
 
 /* For so long after an exchange for an allocation, nothing comes home to its node. */

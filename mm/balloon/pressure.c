@@ -63,7 +63,7 @@
 #define SWAPPED_MIN		(SUPERFRAME_PAGES / 4)
 /* Of cache, and of anonymous memory, no less is left than this share of present pages. */
 #define PRESSURE_FLOOR		64
-/* What stays free during boot: a share of memory, and the initramfs so many times. */
+/* What stays free during boot: a share of what is kept, and the initramfs so many times. */
 #define BOOT_FLOOR		16
 #define INITRAMFS_UNPACKED	4
 
@@ -542,22 +542,33 @@ unsigned long balloon_brake(bool *pressed)
 }
 
 /**
+ * balloon_booting - whether the kernel boots
+ *
+ * Context: any.
+ * Return: false once init runs.
+ */
+bool balloon_booting(void)
+{
+	return system_state < SYSTEM_RUNNING;
+}
+
+/**
  * balloon_boot_floor - what must stay free while the kernel boots
+ * @kept: base pages that the host leaves to the guest
  *
  * The initramfs is still to be unpacked then, and nothing can be reclaimed for it.
  * How large it will be is not known: four times of what it is packed, at least
- * where it is no more than a usual one.
+ * where it is no more than a usual one. A guest that is to keep a small part of its
+ * memory has no share of the whole to spare, and may not be booted before it has given
+ * up the rest: Xen's with populate-on-demand.
  *
  * Context: any.
- * Return: base pages, for the machine as a whole; 0 once init runs.
+ * Return: base pages, for the machine as a whole.
  */
-unsigned long balloon_boot_floor(void)
+unsigned long balloon_boot_floor(unsigned long kept)
 {
-	unsigned long floor;
+	unsigned long floor = kept / BOOT_FLOOR;
 
-	if (system_state >= SYSTEM_RUNNING)
-		return 0;
-	floor = get_num_physpages() / BOOT_FLOOR;
 	if (IS_ENABLED(CONFIG_BLK_DEV_INITRD) && initrd_end > initrd_start)
 		floor += INITRAMFS_UNPACKED * PFN_UP(initrd_end - initrd_start);
 	return floor;

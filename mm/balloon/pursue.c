@@ -85,7 +85,7 @@ void balloon_pass_begin(struct balloon *b, bool fresh)
 	p->open = true;
 	p->fresh = fresh;
 	p->raised |= xchg(&b->raised, false);
-	p->booting = balloon_boot_floor();
+	p->booting = balloon_booting();
 	p->moved = false;
 	p->inflate_refused = false;
 	p->deflate_refused = false;
@@ -185,13 +185,14 @@ static void snapshot_node(struct balloon *b, struct balloon_node *bn, int nid)
 /* What the balloon is to hold now: during boot, no more than is plainly free. */
 static unsigned long pass_goal(struct balloon *b)
 {
-	unsigned long goal = balloon_goal(b), total = balloon_total(), floor, spare;
+	unsigned long goal = balloon_goal(b), total = balloon_total(), all, floor, spare;
 
 	if (balloon_oom_rest(b))
 		return min(goal, total);
-	floor = b->pass->booting && goal > total ? balloon_boot_floor() : 0;
-	if (!floor)
+	if (!b->pass->booting || goal <= total)
 		return goal;
+	all = get_num_physpages();
+	floor = balloon_boot_floor(all - min(all, goal));
 	spare = machine_spare();
 	return min(goal, total + spare - min(spare, floor));
 }

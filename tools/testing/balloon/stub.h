@@ -831,6 +831,7 @@ extern unsigned long totalram;
 extern unsigned long max_pfn_value;
 #define max_pfn			max_pfn_value
 #define totalram_pages()	totalram
+#define get_num_physpages()	max_pfn_value
 
 #define pageblock_order		((unsigned int)(21 - PAGE_SHIFT))
 #define pageblock_nr_pages	(1UL << pageblock_order)

@@ -407,7 +407,12 @@ unsigned long balloon_reclaim(int nid, unsigned long want)
 	return n;
 }
 
-unsigned long balloon_boot_floor(void)
+bool balloon_booting(void)
+{
+	return world.boot_floor;
+}
+
+unsigned long balloon_boot_floor(unsigned long kept)
 {
 	return world.boot_floor;
 }
