@@ -519,7 +519,7 @@ TEST_F_TIMEOUT(refill, removed, LONG)
  */
 static void contention(struct __test_metadata *_metadata, const char *mode)
 {
-	long most, lowest, least, target, above = LONG_MAX;
+	long most, lowest, least, target, each, above = LONG_MAX;
 	struct account before, after;
 	int nid = -1, i, rounds;
 	struct node_memory m;
@@ -528,9 +528,9 @@ static void contention(struct __test_metadata *_metadata, const char *mode)
 	all_memory(&m);
 	/*
 	 * When the balloon is largest, the nodes have 6 superframes each above
-	 * what it must leave, whether whole or in pieces, and one of them has 40
-	 * threads of 1 MiB on average: it is always short. All nodes together
-	 * have enough for all threads.
+	 * what it must leave, whether whole or in pieces. All nodes together have
+	 * enough for all threads; but one of them has more than half of these, and
+	 * is short of memory for them.
 	 */
 	most = (m.spare - 6 * nr_nodes) * SUPERFRAME;
 	lowest = most - 16 * nr_nodes * SUPERFRAME;
@@ -540,13 +540,15 @@ static void contention(struct __test_metadata *_metadata, const char *mode)
 	ASSERT_TRUE(wait_settled(20));
 	for (i = 0; i < nr_nodes; i++)
 		ASSERT_TRUE(use_the_rest(nodes[i], 6 + reserve_of(nodes[i])));
+	all_memory(&m);
+	each = m.above * PAGE / THREADS / PAGE * PAGE;
 	ASSERT_EQ(0, write_text(MODE, mode));
 	ASSERT_EQ(0, sim_set("least_held", 0));
 	take_account(&before);
 	srandom(1);
 	/* If by chance that was enough for all of them, all are on one node the second time. */
 	for (rounds = 0; rounds < 2 && sum_stat("refill") == before.refills; rounds++) {
-		ASSERT_TRUE(start(threads, THREADS, 3 * MIB / 2, 0, 50 * SHORT, nid));
+		ASSERT_TRUE(start(threads, THREADS, each, 0, 50 * SHORT, nid));
 		nid = here();
 		/* Emulated, so many threads need a while to get going. */
 		end = now() + 30;
@@ -571,7 +573,8 @@ static void contention(struct __test_metadata *_metadata, const char *mode)
 	TH_LOG("%d rounds: %ld refilled, %ld exchanged, %ld failed; least held %ld of %ld..%ld",
 	       rounds, after.refills - before.refills, after.exchanges - before.exchanges,
 	       after.fails - before.fails, sim_get("least_held"), least, most);
-	TH_LOG("here %ld above the watermarks at least", above);
+	TH_LOG("up to %ld KiB a thread, here %ld pages above the watermarks at least",
+	       each / 1024, above);
 	EXPECT_LE(least, sim_get("least_held"));
 	EXPECT_LT(before.refills, after.refills);
 	EXPECT_EQ(after.total - before.total, after.moved - before.moved -
