@@ -110,6 +110,29 @@ class Room(XenTest):
 
     @needs_pvh
     @afresh
+    def test_a_gib_of_one_node(self):
+        """'Node 1 of the host is short': what was asked for comes free there, and there only."""
+        sizes, gib, off = (64, 1280), 1024, 11
+        xen = self.boot(nodes=(768, 1792))
+        self.install_tool(xen)
+        guest = self.start(xen, nodes=sizes)
+        before = self.free(xen)
+        # 1 GiB, and then back.
+        xen.sh(f'xl-node-mem {guest.name} 1 {sizes[1] - gib}')
+        guest.mem_set(sum(sizes) - gib, 600)
+        after = self.free(xen)
+        self.tell(f'{before} MiB were free, {after} are')
+        self.assertLess(abs(after[1] - before[1] - gib), off)
+        self.assertLess(abs(after[0] - before[0]), off)
+        xen.sh(f'xl-node-mem {guest.name} 1 auto')
+        guest.mem_set(sum(sizes), 600)
+        again = self.free(xen)
+        self.tell(f'given back: {again}')
+        for then, now in zip(before, again):
+            self.assertLess(abs(then - now), off)
+
+    @needs_pvh
+    @afresh
     def test_two_nodes(self):
         self.make_room((768, 448), (128, 192), 1)
 
