@@ -45,14 +45,13 @@ mapfile -t patches < <(queue_patches | sed "s|^|$QUEUE/|")
 # needs the kernel's whole history. Who maintains a file is told by the series as a whole, not by
 # each new file; page flags have names in camel case.
 checkpatch() {
-	local ignored=FILE_PATH_CHANGES,CAMELCASE$1
+	local ignored=FILE_PATH_CHANGES,CAMELCASE$1 messages status=0
 
 	shift
-	(cd "$log" && GIT_DIR=none perl "$LINUX/scripts/checkpatch.pl" --root="$LINUX" --strict \
-		--terse --quiet --no-summary --ignore "$ignored" "$@") > "$log/messages"
-	local status=$?
-
-	sed "s|^$TOP/||" "$log/messages"
+	# Of many at once, each says all of its own in one piece.
+	messages=$(cd "$log" && GIT_DIR=none perl "$LINUX/scripts/checkpatch.pl" --root="$LINUX" --strict \
+		--terse --quiet --no-summary --ignore "$ignored" "$@") || status=1
+	[ -z "$messages" ] || echo "${messages//"$TOP/"/}"
 	return $status
 }
 
@@ -71,8 +70,9 @@ HARNESS+=,DEEP_INDENTATION,OPEN_ENDED_LINE,MULTIPLE_ASSIGNMENTS,UNCOMMENTED_DEFI
 # programs have the C library's types, and signal
 # handlers.
 style() {
-	local file ignored status=0
+	local file ignored status=0 running=0 cpus
 
+	cpus=$(nproc)
 	for file in "${kernel_sources[@]}" "${programs[@]}"; do
 		case $file in
 		include/trace/*)	ignored=,OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT ;;
@@ -82,7 +82,16 @@ style() {
 		mm/*|include/*|drivers/*|arch/*)	ignored= ;;
 		*)			ignored=,PREFER_KERNEL_TYPES,VOLATILE ;;
 		esac
-		checkpatch "$ignored" -f "$TOP/$file" || status=1
+		if [ $running -ge "$cpus" ]; then
+			wait -n || status=1
+			running=$((running - 1))
+		fi
+		checkpatch "$ignored" -f "$TOP/$file" &
+		running=$((running + 1))
+	done
+	while [ $running -gt 0 ]; do
+		wait -n || status=1
+		running=$((running - 1))
 	done
 	return $status
 }
