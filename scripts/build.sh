@@ -93,10 +93,11 @@ exec 9> "$obj/.lock"
 flock -n 9 || die "another build is at work in ${obj#"$TOP"/}"
 
 # The same sources give the same image, here and in any other clone: that is also what lets
-# ccache find its objects again.
+# ccache find its objects again. It looks for them by what the compiler says of headers: to
+# preprocess each file first takes a fourth of the time of a build that finds nothing.
 export KBUILD_BUILD_TIMESTAMP='Sun Nov 17 00:00:00 UTC 2024' KBUILD_BUILD_USER=balloon \
 	KBUILD_BUILD_HOST=localhost LOCALVERSION= \
-	CCACHE_BASEDIR=$BUILD CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
+	CCACHE_BASEDIR=$BUILD CCACHE_DEPEND=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
 cc=${cross}gcc
 ! command -v ccache >/dev/null || cc="ccache $cc"
 
