@@ -60,8 +60,9 @@ class Tally:
         print(f'{self.passed} passed, {self.failed} failed, {self.skipped} skipped')
         return 1 if self.failed or not self.passed else 0
 
-    def tap(self, prefix, text):
-        """Counts the lines of a TAP or KTAP report that are no suite's own; returns how many."""
+    def tap(self, prefix, text, times={}):
+        """Counts the lines of a TAP or KTAP report that are no suite's own; returns how many. TIMES
+        are the seconds that some of the tests took."""
         count = 0
         said = []
         for line in text.splitlines():
@@ -73,9 +74,15 @@ class Tally:
             skipped = directive.strip().upper().startswith('SKIP')
             # The harness names the line of the source before it tells the verdict.
             where = [line.lstrip('# ') for line in said if re.match(r'\s*# \S+\.c:\d+:', line)]
-            self.add(f'{prefix}: {name.strip()}',
-                     'failed' if match[1] else 'skipped' if skipped else 'passed',
-                     directive.strip() if skipped else '\n      '.join(where[:9]) if match[1] else '')
+            name = name.strip()
+            if match[1]:
+                self.add(f'{prefix}: {name}', 'failed', '\n      '.join(where[:9]))
+            elif skipped:
+                self.add(f'{prefix}: {name}', 'skipped', directive.strip())
+            else:
+                self.add(f'{prefix}: {name}', 'passed', f'{times[name]:.0f} s' if name in times else '')
+            if name in times:
+                self.took(f'{prefix}: {name}', times[name])
             said = []
             count += 1
         return count
@@ -158,13 +165,14 @@ def kselftest(tally, guest, program):
     *lines, status = lines
     print(f'      {program} took {time.monotonic() - began:.0f} s', flush=True)
     at = float(stamps[0])
+    times = {}
     for stamp, line in zip(stamps, lines):
         if match := re.match(r'(?:not )?ok \d+ (\S+)', line):
-            tally.took(f'kselftest: {program}: {match[1]}', float(stamp) - at)
+            times[match[1]] = float(stamp) - at
             at = float(stamp)
     output = '\n'.join(lines) + '\n'
     failed = tally.failed
-    if not tally.tap(f'kselftest: {program}', output) or (status != '0' and tally.failed == failed):
+    if not tally.tap(f'kselftest: {program}', output, times) or (status != '0' and tally.failed == failed):
         tally.add(f'kselftest: {program}', 'failed',
                   f'status {status}, ends with\n' + '\n'.join(lines[-9:]))
     with open(os.path.join(BUILD, 'logs', f'{program}.tap'), 'w') as log:
