@@ -8,16 +8,22 @@ options := $(if $(NODES),--nodes '$(NODES)') $(if $(SIZE),--size '$(SIZE)') \
 	   $(if $(DIST),--dist '$(DIST)') $(if $(BACKEND),--backend $(BACKEND)) \
 	   $(if $(HELP),--help) $(ARGS)
 
+# Another machine than x86, emulated: ARCH=arm64, with base pages of 4K or PAGES=64k. Not all is made for it.
+ifeq ($(ARCH),arm64)
+$(foreach goal,$(filter-out help deps kernel debug run shell test-short test-arm64 clean,$(MAKECMDGOALS)), \
+	$(error $(goal) is for x86 only, not for ARCH=arm64))
+endif
+
 .PHONY: help
 help: ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 .PHONY: deps
 deps: ## install the Debian packages that all of this needs
 	@scripts/deps.sh
 
 .PHONY: kernel
-kernel: deps ## build the patched kernel: build/bzImage
+kernel: deps ## build the patched kernel: build/bzImage; ARCH=arm64 is another machine's
 	@scripts/build.sh release
 
 .PHONY: debug
@@ -56,6 +62,13 @@ test: debug kernel ## run all tests
 test-short: debug ## KUnit, the selftests and the main job, on the kernel that checks most
 	@scripts/initramfs.sh debug
 	@scripts/test.py kunit kselftest run
+
+.PHONY: test-arm64
+test-arm64: ## the same on an emulated arm64 machine, with base pages of 4K and of 64K; or PAGES=64k
+	@status=0; for pages in $(or $(PAGES),4k 64k); do \
+		echo "base pages of $$pages"; \
+		$(MAKE) --no-print-directory ARCH=arm64 PAGES=$$pages test-short || status=1; \
+	done; exit $$status
 
 # The trees' lists of headers are enough: no kernel is built for these.
 .PHONY: test-user fuzz

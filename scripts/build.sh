@@ -18,6 +18,9 @@
 #
 #   numa-off compaction-off balloon-off hooks-off nodes-1024 i386 arm64 arm64-4k ppc64le
 #
+# With ARCH=arm64, release and debug are of that machine, with base pages of 4K or PAGES=64k:
+# build/release-arm64-4k/arch/arm64/boot/Image and so on.
+#
 # The whole output goes to build/logs/build-FLAVOUR.log. With KERNEL=next all of this is of the newest
 # kernel, and lies under build/next/.
 
@@ -43,7 +46,13 @@ upstream-before)
 		src=$PRISTINE obj=$BUILD/vanilla/upstream names="base upstream" tree=vanilla ;;
 upstream)	src=$BUILD/upstream/linux obj=$BUILD/upstream/objects names="base upstream"
 		tree=upstream ;;
-release|debug)	src=$LINUX obj=$BUILD/$flavour names="base balloon $flavour" ;;
+release|debug)	src=$LINUX obj=$BUILD/$flavour$ON names="base balloon $flavour"
+		if [ "$ON" ]; then
+			arch=arm64 cross=$CROSS targets=Image
+			# The variant of that name has base pages of 64K.
+			names+=" arm64-guest arm64"
+			[ "$PAGES" = 64k ] || names+=-$PAGES
+		fi ;;
 lend)		src=$LINUX obj=$BUILD/lend names="base balloon release lend" ;;
 irqsoff)	src=$LINUX obj=$BUILD/irqsoff names="base balloon release irqsoff" ;;
 kcsan)		src=$LINUX obj=$BUILD/kcsan names="base balloon debug kcsan" ;;
@@ -76,13 +85,14 @@ ppc64le)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		targets="mm/balloon/ mm/vmstat.o $lists arch/powerpc/platforms/pseries/cmm.o" ;;
 *)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | arm64-4k | ppc64le" ;;
 esac
+[ -z "$ON" ] || [[ $flavour == @(release|debug) ]] || die "$flavour is none of ARCH=$ARCH"
 fragments=()
 for name in $names; do
 	for name in "$name" "$name-$KERNEL"; do
 		[ ! -e "$TOP/configs/$name.config" ] || fragments+=("$TOP/configs/$name.config")
 	done
 done
-log=$BUILD/logs/build-$flavour.log
+log=$BUILD/logs/build-$flavour$ON.log
 
 [[ $flavour != upstream* || $KERNEL = next ]] ||
 	die "$flavour: patches/upstream is for the newest kernel: KERNEL=next"
@@ -129,14 +139,15 @@ configure() {
 		kmake tinyconfig
 		(cd "$obj" && "$src/scripts/kconfig/merge_config.sh" -m .config "${fragments[@]}")
 		kmake olddefconfig
-	} > "$BUILD/logs/config-$flavour.log" 2>&1 || {
-		tail "$BUILD/logs/config-$flavour.log" >&2
-		die "configuring failed: $SAID/logs/config-$flavour.log"
+	} > "$BUILD/logs/config-$flavour$ON.log" 2>&1 || {
+		tail "$BUILD/logs/config-$flavour$ON.log" >&2
+		die "configuring failed: $SAID/logs/config-$flavour$ON.log"
 	}
-	# A variant lacks much of what base.config wants.
-	case $flavour in
+	# A variant lacks much of what base.config wants, and so does another machine.
+	case $flavour$ON in
 	vanilla|release|debug|irqsoff|kcsan|lend|lint)	;;
 	upstream*)	fragments=("$TOP/configs/upstream.config") ;;
+	*-arm64-*)	mapfile -t fragments < <(printf '%s\n' "${fragments[@]}" | grep -v /base) ;;
 	*)	echo "$id" > "$obj/.fragments"
 		return ;;
 	esac
@@ -174,7 +185,7 @@ put() {
 
 configure
 
-if [[ $targets =~ ^(bzImage|vmlinux)$ ]] && grep -q '=m$' "$obj/.config"; then
+if [[ $targets =~ ^(bzImage|vmlinux|Image)$ ]] && grep -q '=m$' "$obj/.config"; then
 	targets+=' modules'
 fi
 kmake $targets > "$log" 2>&1 < /dev/null &
@@ -186,11 +197,11 @@ if ! wait $make_pid; then
 	die "$flavour failed: ${log#"$TOP"/}"
 fi
 
-case $flavour in
+case $flavour$ON in
 vanilla)
 	put "$obj/arch/x86/boot/bzImage" "$BUILD/vanilla/bzImage" ;;
 release)
 	put "$obj/arch/x86/boot/bzImage" "$BUILD/bzImage"
 	put "$obj/vmlinux" "$BUILD/vmlinux" ;;
 esac
-say "$flavour: linux $(cat "$obj/include/config/kernel.release"), $SECONDS s"
+say "$flavour${ON/-/, }: linux $(cat "$obj/include/config/kernel.release"), $SECONDS s"

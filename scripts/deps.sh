@@ -6,7 +6,7 @@
 # Asks only dpkg's database, so it costs nothing where all is there. 'deb' adds what only the
 # making and the trial of Debian packages need, 'xen' what only Xen's build does, 'virt' what the
 # trial on libvirt does. With KERNEL=next the newest kernel's source is fetched too, but not
-# installed.
+# installed; with ARCH=arm64 what such a guest runs.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -25,6 +25,9 @@ packages=(
 	sparse python3-docutils dpkg-dev gcc-aarch64-linux-gnu gcc-powerpc64le-linux-gnu
 )
 
+# A machine that is emulated, and programs for it.
+[ -z "$ON" ] || packages+=(qemu-system-arm libc6-dev-arm64-cross)
+
 case ${1-} in
 '')	;;
 deb)	# bindeb-pkg, the configuration of Debian's kernels, a root for the trial
@@ -40,6 +43,12 @@ esac
 # A source tarball of one's own does as well.
 [ "$KERNEL" = next ] || [ -r "$KERNEL_TARBALL" ] || packages+=(linux-source-6.12)
 
+# What is not installed but lies in build/.
+fetch() {
+	[ -z "$ON" ] || "$TOP/scripts/fetch-arm64.sh"
+	[ "$KERNEL" = 6.12 ] || "$TOP/scripts/fetch-next.sh"
+}
+
 if ! command -v dpkg-query >/dev/null; then
 	say "this is no Debian: the packages are called, there, ${packages[*]}"
 	exit 0
@@ -50,7 +59,7 @@ for package in "${packages[@]}"; do
 	grep -qx "installed $package" <<< "$installed" || missing+=("$package")
 done
 if [ ${#missing[@]} = 0 ]; then
-	[ "$KERNEL" = 6.12 ] || exec "$TOP/scripts/fetch-next.sh"
+	fetch
 	say "nothing is missing"
 	exit 0
 fi
@@ -68,4 +77,4 @@ for package in linux-source-6.12 linux-config-6.12; do
 		    "add that suite to apt's sources"
 done
 DEBIAN_FRONTEND=noninteractive $install -y
-[ "$KERNEL" = 6.12 ] || exec "$TOP/scripts/fetch-next.sh"
+fetch

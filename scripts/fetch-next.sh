@@ -15,25 +15,6 @@ package=linux-source-$NEXT
 suite=trixie-backports
 dir=$BUILD/apt
 log=$BUILD/logs/fetch.log
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
-
-# The archive that this machine's own packages come from.
-archive() {
-	apt-get indextargets --format '$(LABEL) $(SITE)' 'Created-By: Packages' 2>/dev/null |
-		sed -n 's/^Debian //p' | head -n 1
-}
-
-fetch() {
-	local apt=(-o "Dir::Etc::sourcelist=$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
-		   -o "Dir::State::Lists=$dir/lists" -o "Dir::Cache=$dir/cache"
-		   -o APT::Sandbox::User=root)
-
-	mkdir -p "$dir"/{lists,cache/archives}/partial "$dir/root"
-	echo "deb [signed-by=$keys] $(archive) $suite main" > "$dir/sources.list"
-	apt-get "${apt[@]}" update &&
-		(cd "$dir" && apt-get "${apt[@]}" download "$package") &&
-		dpkg-deb -x "$dir/$package"_*.deb "$dir/root"
-}
 
 if [ -r "$KERNEL_TARBALL" ]; then
 	say "$KERNEL_TARBALL is there"
@@ -43,9 +24,9 @@ fi
 mkdir -p "$BUILD/logs"
 say "fetching $package from $suite"
 rm -rf "$dir"
-if ! fetch > "$log" 2>&1; then
+if ! unpack_debs "$dir" "$suite" "$(dpkg --print-architecture)" "$package" > "$log" 2>&1; then
 	grep -E '^(E|Err|W):' "$log" | head -n 3 >&2 || true
-	say "$package is not to be had from $(archive) $suite ($SAID/logs/fetch.log):" \
+	say "$package is not to be had from $(debian_archive) $suite ($SAID/logs/fetch.log):" \
 	    "KERNEL_TARBALL= names a source of linux $NEXT of one's own" >&2
 	exit 75
 fi

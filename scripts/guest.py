@@ -27,9 +27,14 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHARED = os.path.join(TOP, 'build')
 BUILD = os.path.join(SHARED, 'next') if os.environ.get('KERNEL') == 'next' else SHARED
-QEMU = 'qemu-system-x86_64'
+ARM64 = os.environ.get('ARCH') == 'arm64'
+PAGES = os.environ.get('PAGES') or '4k'
+# What all that is made for another machine than x86 has behind its name.
+ON = f'-arm64-{PAGES}' if ARM64 else ''
+QEMU = 'qemu-system-aarch64' if ARM64 else 'qemu-system-x86_64'
 MIB = 1 << 20
-PAGE = 4096
+# The guest's.
+PAGE = 65536 if ARM64 and PAGES == '64k' else 4096
 HUGE = 2 * MIB
 
 # What the kernel says when something is wrong with it.
@@ -54,6 +59,8 @@ class Hung(GuestError):
 
 def kernel_of(flavour):
     """The path of a built kernel: vanilla, release or debug."""
+    if ARM64:
+        return os.path.join(BUILD, flavour + ON, 'arch/arm64/boot/Image')
     return os.path.join(BUILD, {'vanilla': 'vanilla/bzImage', 'release': 'bzImage',
                                 'debug': 'debug/arch/x86/boot/bzImage',
                                 'kcsan': 'kcsan/arch/x86/boot/bzImage',
@@ -64,7 +71,7 @@ def kernel_of(flavour):
 
 
 def initramfs_of(flavour):
-    return os.path.join(BUILD, f'initramfs-{flavour}.cpio.gz')
+    return os.path.join(BUILD, f'initramfs-{flavour}{ON}.cpio.gz')
 
 
 def split_cpus(count, nodes):
@@ -184,7 +191,7 @@ class Guest:
         self.interactive = interactive
         self.boot_timeout = boot_timeout
         self.incoming = incoming
-        self.name = name or f'guest-{os.getpid()}-{next(names)}'
+        self.name = (name or f'guest-{os.getpid()}-{next(names)}') + ON
         logs = os.path.join(BUILD, 'logs')
         os.makedirs(logs, exist_ok=True)
         self.console_log = os.path.join(logs, f'{self.name}.console')
@@ -271,7 +278,8 @@ class Guest:
             raise GuestError(self._report(f'the boot failed: {error}')) from error
 
     def _command(self, agent_fd, qmp_fd):
-        words = [QEMU, '-M', 'q35', '-nodefaults', '-display', 'none', '-no-reboot',
+        words = [QEMU, '-M', 'virt,gic-version=max' if ARM64 else 'q35', '-nodefaults',
+                 '-display', 'none', '-no-reboot',
                  '-m', f'{sum(self.sizes)}M', '-kernel', self.kernel, '-initrd', self.initramfs]
         if self.accel == 'kvm':
             words += ['-accel', 'kvm', '-cpu', 'host']
@@ -279,6 +287,8 @@ class Guest:
             # One nanosecond an instruction, and the same ones each time.
             words += ['-accel', 'tcg,thread=single', '-icount', 'shift=0,sleep=off',
                       '-cpu', 'qemu64', '-rtc', 'base=2026-01-01,clock=vm']
+        elif ARM64:
+            words += ['-accel', 'tcg,thread=multi', '-cpu', 'max']
         else:
             # With five levels of page tables, KASAN takes each interrupt that comes while the
             # kernel identifies its CPU (and forgets for a moment what that can do) for a bug.
@@ -300,21 +310,26 @@ class Guest:
             words += ['-device', ','.join(['virtio-balloon-pci,id=balloon'] + [
                 f'{key}={"on" if value is True else "off" if value is False else value}'
                 for key, value in self.balloon.items()])]
-        append = f'console=ttyS0 panic=-1 {self.append}'
-        if self.accel == 'tcg':
+        append = f'console={"ttyAMA0" if ARM64 else "ttyS0"} panic=-1 {self.append}'
+        if self.accel == 'tcg' and not ARM64:
             # It is the host's, but does not say that it is constant: Linux would take the HPET,
             # a device, whose emulation holds up all CPUs.
             append += ' tsc=reliable'
             # Nor does a timer of a busy host's guest tick in the time that it is tried for.
             append += ' no_timer_check'
+        if self.accel == 'tcg':
             # CPUs of a busy host's guest stand still for seconds.
             append += ' rcupdate.rcu_cpu_stall_timeout=60'
         console = f'file,id=console,path={self.console_log}'
         if self.interactive:
             append += ' agent=none'
             console = f'stdio,id=console,mux=on,signal=off,logfile={self.console_log}'
+        elif ARM64:
+            append += ' agent=ttyS0'
+        # "virt" has one serial port of its own.
         words += ['-append', append, '-chardev', console, '-serial', 'chardev:console',
-                  '-chardev', f'socket,id=agent,fd={agent_fd}', '-serial', 'chardev:agent',
+                  '-chardev', f'socket,id=agent,fd={agent_fd}',
+                  *(['-device', 'pci-serial,chardev=agent'] if ARM64 else ['-serial', 'chardev:agent']),
                   '-chardev', f'socket,id=qmp,fd={qmp_fd}', '-mon', 'chardev=qmp,mode=control']
         if self.incoming:
             words += ['-incoming', self.incoming]
@@ -478,7 +493,12 @@ class Guest:
         address, total = pfn * PAGE, self.bytes()
         # QEMU's "q35": memory below 4G ends at 2G if it would reach 2.75G, the rest is above.
         low = total if total < 0xb0000000 else 0x80000000
-        if address >= 1 << 32:
+        if ARM64:
+            # That of "virt" begins at 1G.
+            address -= 1 << 30
+            if address < 0:
+                raise GuestError(f'page frame {pfn:#x} is no memory')
+        elif address >= 1 << 32:
             address += low - (1 << 32)
         elif address >= low:
             raise GuestError(f'page frame {pfn:#x} is no memory')
@@ -565,6 +585,8 @@ def die_with_parent():
 
 def accelerator():
     """kvm where a short boot with it works, else tcg. Tried once, kept in build/accel."""
+    if ARM64 != (os.uname().machine == 'aarch64'):
+        return 'tcg'
     kept = os.path.join(BUILD, 'accel')
     if os.path.exists(kept):
         with open(kept) as file:

@@ -7,38 +7,42 @@
 # and the flavour's modules, into build/initramfs-FLAVOUR.cpio.gz. The selftests are run on the debug
 # kernel, and in others' guests they would take 10 MiB; a guest of an emulated Xen, which is slow, has no
 # use for modules either, but it has programs that others have no use for. (Each MiB here is one that
-# a guest's watermarks do not know of at first.)
+# a guest's watermarks do not know of at first.) With ARCH=arm64, of and for that machine:
+# build/initramfs-release-arm64-4k.cpio.gz and so on.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 flavour=${1:?usage: initramfs.sh vanilla | release | debug | xen}
-obj=$BUILD/$flavour
+obj=$BUILD/$flavour$ON
 [ "$flavour" != vanilla ] || obj=$BUILD/vanilla/release
-programs=$BUILD/guest-bin
-out=$BUILD/initramfs-$flavour.cpio.gz
-root=$BUILD/initramfs-$flavour.new
+programs=$BUILD/guest-bin${ON:+-$ARCH}
+out=$BUILD/initramfs-$flavour$ON.cpio.gz
+root=$BUILD/initramfs-$flavour$ON.new
+busybox=$(command -v busybox || true)
+[ -z "$ON" ] || busybox=$ARM64_ROOT/bin/busybox
 
-need gcc cpio gzip busybox flock
+need "${CROSS}gcc" cpio gzip flock "${busybox:-busybox}"
 mkdir -p "$programs"
 exec 8> "$BUILD/initramfs.lock"
 flock 8
 
 for source in "$TOP"/scripts/guest/*.c; do
 	program=$programs/$(basename "$source" .c)
-	[ "$program" -nt "$source" ] || gcc -O2 -Wall -static -pthread -o "$program" "$source"
+	[ "$program" -nt "$source" ] || "${CROSS}gcc" -O2 -Wall -static -pthread -o "$program" "$source"
 done
 
-make -s --no-print-directory -f "$TOP/tools/mm/balloonstat.mk" OUTPUT="$programs" LDFLAGS=-static
+make -s --no-print-directory -f "$TOP/tools/mm/balloonstat.mk" OUTPUT="$programs" LDFLAGS=-static \
+	${CROSS:+"CC=${CROSS}gcc"}
 
 # SOURCE TARGET of all that goes in; it is packed again only if one of them has changed.
 inputs() {
 	local file name selftests=
 
-	echo "$(command -v busybox) bin/busybox"
+	echo "$busybox bin/busybox"
 	echo "$TOP/scripts/guest/init init"
 	echo "$TOP/scripts/guest/agent agent"
-	[ "$flavour" != debug ] || selftests=$BUILD/selftests
+	[ "$flavour" != debug ] || selftests=$BUILD/selftests${ON:+-$ARCH}
 	for file in "$TOP"/scripts/guest/*.c balloonstat; do
 		name=$(basename "$file" .c)
 		case $name in
@@ -70,4 +74,4 @@ ln -s busybox "$root/bin/sh"	# what init itself runs on
 mv "$out.new" "$out"
 echo "$id" > "$out.inputs"
 rm -rf "$root"
-say "$flavour: $(stat -c %s "$out") bytes"
+say "$flavour${ON/-/, }: $(stat -c %s "$out") bytes"

@@ -23,6 +23,26 @@ LINUX=$BUILD/linux			# with our files and the patch queue
 QUEUE=$TOP/patches/linux-$KERNEL
 KERNEL_TARBALL=${KERNEL_TARBALL:-$tarball}
 SAID=${BUILD#"$TOP"/}			# as messages name it
+# Which machine: x86, or arm64 with base pages of PAGES. What is made for the latter has that behind its
+# name, the flavour's or whatever it is.
+PAGES=${PAGES:-4k}
+case ${ARCH:-x86} in
+x86|x86_64)
+	ON= CROSS=
+	if [ "$PAGES" != 4k ]; then
+		echo "${0##*/}: PAGES=$PAGES: base pages are 4k but with ARCH=arm64" >&2
+		exit 2
+	fi ;;
+arm64)	ON=-arm64-$PAGES CROSS=aarch64-linux-gnu-
+	if [[ $PAGES != @(4k|64k) ]]; then
+		echo "${0##*/}: PAGES=$PAGES: it is 4k or 64k" >&2
+		exit 2
+	fi ;;
+*)	echo "${0##*/}: ARCH=$ARCH: it is x86 or arm64" >&2
+	exit 2 ;;
+esac
+# Debian's packages for the programs of such a guest, unpacked.
+ARM64_ROOT=$SHARED/arm64-root
 
 # The folders of this repository that mirror the kernel tree.
 MIRRORED="mm include drivers tools Documentation arch"
@@ -40,6 +60,30 @@ need() {
 
 	for tool; do
 		command -v "$tool" >/dev/null || die "$tool is missing: run 'make deps'"
+	done
+}
+
+# The archive that this machine's own packages come from.
+debian_archive() {
+	apt-get indextargets --format '$(LABEL) $(SITE)' 'Created-By: Packages' 2>/dev/null |
+		sed -n 's/^Debian //p' | head -n 1
+}
+
+# unpack_debs DIR SUITE ARCHITECTURE PACKAGE...: unpacks packages of that archive in DIR/root. The
+# machine's own settings of apt stay as they are, and nothing is installed.
+unpack_debs() {
+	local dir=$1 suite=$2 keys=/usr/share/keyrings/debian-archive-keyring.gpg deb
+	local apt=(-o "Dir::Etc::sourcelist=$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
+		   -o "Dir::State::Lists=$dir/lists" -o Dir::State::Status=/dev/null
+		   -o "Dir::Cache=$dir/cache" -o APT::Sandbox::User=root
+		   -o "APT::Architecture=$3" -o "APT::Architectures::=$3")
+
+	shift 3
+	mkdir -p "$dir"/{lists,cache/archives}/partial "$dir/root"
+	echo "deb [signed-by=$keys] $(debian_archive) $suite main" > "$dir/sources.list"
+	apt-get "${apt[@]}" update && (cd "$dir" && apt-get "${apt[@]}" download "$@") || return
+	for deb in "$dir"/*.deb; do
+		dpkg-deb -x "$deb" "$dir/root" || return
 	done
 }
 

@@ -21,10 +21,12 @@ from concurrent.futures import ThreadPoolExecutor
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TOP, 'scripts'), os.path.join(TOP, 'scripts', 'e2e')]
 
-from guest import BUILD, Guest, GuestError  # noqa: E402
+from guest import ARM64, BUILD, PAGE, SHARED, Guest, GuestError  # noqa: E402
 
 DIST = [[10, 15, 20, 30], [17, 10, 25, 20], [20, 25, 10, 15], [40, 20, 15, 10]]
-SELFTESTS = os.path.join(BUILD, 'selftests')
+SELFTESTS = os.path.join(BUILD, 'selftests-arm64' if ARM64 else 'selftests')
+# Of each node. With base pages of 64K the allocator's largest piece is 512M, and each CPU keeps more.
+NODE_MIB = 512 if PAGE == 4096 else 1024
 PARTS = {'kunit', 'kselftest', 'queue', 'builds', 'tools', 'user', 'run'}
 # These take longest, and are begun first.
 LONGEST = ['balloon_refill', 'balloon_refill_faults', 'balloon_fragmented', 'balloon_limit']
@@ -150,8 +152,13 @@ def check_queue(tally, kernel):
 
 def build_selftests():
     os.makedirs(SELFTESTS, exist_ok=True)
+    env = None
+    if ARM64:
+        root = os.path.join(SHARED, 'arm64-root/usr')
+        env = {**os.environ, 'CROSS_COMPILE': 'aarch64-linux-gnu-',
+               'CFLAGS': f'-isystem {root}/include', 'LDFLAGS': f'-L{root}/lib/aarch64-linux-gnu'}
     subprocess.run(['make', '-s', '-C', os.path.join(BUILD, 'linux/tools/testing/selftests/balloon'),
-                    f'OUTPUT={SELFTESTS}'], check=True)
+                    f'OUTPUT={SELFTESTS}'], check=True, env=env)
     subprocess.run([os.path.join(TOP, 'scripts/initramfs.sh'), 'debug'], check=True)
 
 
@@ -190,7 +197,7 @@ def in_guest(tally, name, programs, kunit=False):
 
 
 def run_in_guest(tally, name, programs, kunit):
-    with Guest(flavour='debug', nodes=[512] * 4, dist=DIST, balloon=None, name=name,
+    with Guest(flavour='debug', nodes=[NODE_MIB] * 4, dist=DIST, balloon=None, name=name,
                append='' if kunit else 'kunit.enable=0') as guest:
         if kunit:
             report = re.findall(r'^(?:\[[^]]*\])?\s{5,}((?:not )?ok \d+ .*)$', guest.console(), re.M)
