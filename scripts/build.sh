@@ -18,6 +18,10 @@
 #
 #   numa-off compaction-off balloon-off hooks-off nodes-1024 i386 arm64 arm64-4k ppc64le
 #
+# or that are looked at now and then, as they need more compilers ('matrix.sh all'):
+#
+#   riscv64 s390x loongarch64
+#
 # With ARCH=arm64, release and debug are of that machine, with base pages of 4K or PAGES=64k:
 # build/release-arm64-4k/arch/arm64/boot/Image and so on.
 #
@@ -83,7 +87,11 @@ arm64|arm64-4k)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flav
 ppc64le)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=powerpc cross=powerpc64le-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o $lists arch/powerpc/platforms/pseries/cmm.o" ;;
-*)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | arm64-4k | ppc64le" ;;
+riscv64|s390x|loongarch64)
+		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
+		cross=$flavour-linux-gnu- arch=${flavour%64} arch=${arch/s390x/s390}
+		targets="$patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
+*)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | arm64-4k | ppc64le | riscv64 | s390x | loongarch64" ;;
 esac
 [ -z "$ON" ] || [[ $flavour == @(release|debug) ]] || die "$flavour is none of ARCH=$ARCH"
 fragments=()
