@@ -17,11 +17,25 @@
 /* A node keeps this share of its memory beyond the high watermark. */
 #define RESERVE		64
 
+unsigned long page_size;
+long superframe;
+
 int nr_nodes;
 int nodes[MAX_NODES];
 
 /* Those that an earlier test has told of. */
 static long violations;
+
+static void __attribute__((constructor)) find_page_size(void)
+{
+	page_size = sysconf(_SC_PAGESIZE);
+	superframe = 0x200000L / (long)page_size;
+}
+
+int superframe_order(void)
+{
+	return __builtin_ctzl(SUPERFRAME);
+}
 
 int read_text(const char *path, char *buf, size_t size)
 {
@@ -170,8 +184,8 @@ static long free_superframes(int nid, const char *zone)
 		    n != nid || strcmp(name, zone))
 			continue;
 		for (p += at, order = 0; sscanf(p, "%ld%n", &nr, &n) == 1; p += n, order++)
-			if (order >= 9)
-				sum += nr << (order - 9);
+			if (order >= superframe_order())
+				sum += nr << (order - superframe_order());
 		break;
 	}
 	if (f)
@@ -328,14 +342,14 @@ long node_meminfo_kb(int nid, const char *name)
 bool offline_pages(long *pages, long *partial_blocks)
 {
 	int fd = open("/proc/kpageflags", O_RDONLY);
-	static uint64_t flags[SUPERFRAME];
+	static uint64_t flags[MAX_SUPERFRAME];
 	ssize_t n, i, nr;
 
 	*pages = 0;
 	*partial_blocks = 0;
 	if (fd < 0)
 		return false;
-	while ((n = read(fd, flags, sizeof(flags))) > 0) {
+	while ((n = read(fd, flags, SUPERFRAME * sizeof(*flags))) > 0) {
 		for (i = 0, nr = 0; i < n / 8; i++)
 			nr += flags[i] >> KPF_OFFLINE & 1;
 		*pages += nr;
@@ -371,6 +385,18 @@ const char *unusable(void)
 	find_nodes();
 	if (!nr_nodes)
 		return "this kernel has no NUMA";
+	return NULL;
+}
+
+const char *no_evacuation(void)
+{
+	char text[4096], *line;
+
+	if (read_text("/proc/pagetypeinfo", text, sizeof(text)) <= 0)
+		return NULL;
+	line = strstr(text, "Pages per block:");
+	if (line && atol(strchr(line, ':') + 1) > SUPERFRAME)
+		return "a pageblock is more than one superframe";
 	return NULL;
 }
 
@@ -438,7 +464,7 @@ int sim_disable(void)
 
 	sim_set("lend", 0);
 	err = sim_set("enable", 0);
-	sim_set("max_order", 9);
+	sim_set("max_order", superframe_order());
 	write_text(SIM "keep_managed", "0\n");
 	write_text(SIM "exact_target", "0\n");
 	write_text(SIM "nowait", "0\n");

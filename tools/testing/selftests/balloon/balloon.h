@@ -20,8 +20,30 @@
 #define BUSY		"/sys/kernel/debug/balloon/busy"
 #define HOLD		"/sys/kernel/debug/balloon/hold"
 
-#define SUPERFRAME	512L
+/*
+ * The kernel's, not the compiler's: the same program may run on kernels with base pages of
+ * 4K and of 64K. A superframe is 2M of them.
+ */
+extern unsigned long page_size;
+extern long superframe;
+
+#define PAGE		page_size
+#define SUPERFRAME	superframe
+#define MAX_SUPERFRAME	512
 #define MAX_NODES	1024
+
+int superframe_order(void);
+
+/* As much memory as so many pages of 4K are, in base pages. */
+static inline long scaled(long pages)
+{
+	return (pages * 4096 + (long)PAGE - 1) / (long)PAGE;
+}
+
+static inline long kib(long pages)
+{
+	return pages * (long)(PAGE / 1024);
+}
 
 /* Files. Numbers are -1 where the file can't be read or holds no number. */
 int read_text(const char *path, char *buf, size_t size);
@@ -81,6 +103,12 @@ bool offline_pages(long *pages, long *partial_blocks);
 
 /* Why nothing can be tested here, or NULL. */
 const char *unusable(void);
+
+/*
+ * Why no whole superframe is made of what is in use in part, or NULL: what the kernel has
+ * to itself for a moment are pageblocks.
+ */
+const char *no_evacuation(void);
 
 /* The simulated host. */
 int sim_set(const char *name, long value);

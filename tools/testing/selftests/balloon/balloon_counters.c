@@ -9,7 +9,7 @@
 
 TEST_F_TIMEOUT(balloon, every_counter_agrees, LONG)
 {
-	long pages = half() + 123, offline, before, blocks, kb = 0;
+	long pages = half() + scaled(123), offline, before, blocks, kb = 0;
 	int i;
 
 	ASSERT_TRUE(offline_pages(&before, &blocks));
@@ -19,14 +19,14 @@ TEST_F_TIMEOUT(balloon, every_counter_agrees, LONG)
 	EXPECT_EQ(pages, read_number(ALL "target"));
 	EXPECT_EQ(pages, sum_pages());
 	EXPECT_EQ(pages, vmstat_balloon());
-	EXPECT_EQ(pages * 4, meminfo_kb("Balloon"));
+	EXPECT_EQ(kib(pages), meminfo_kb("Balloon"));
 	for (i = 0; i < nr_nodes; i++) {
-		EXPECT_EQ(node_number(nodes[i], "nr_pages") * 4,
+		EXPECT_EQ(kib(node_number(nodes[i], "nr_pages")),
 			  node_meminfo_kb(nodes[i], "Balloon"));
 		kb += node_meminfo_kb(nodes[i], "MemTotal");
 	}
 	EXPECT_EQ(kb, meminfo_kb("MemTotal"));
-	EXPECT_EQ(self->memtotal - pages * 4, meminfo_kb("MemTotal"));
+	EXPECT_EQ(self->memtotal - kib(pages), meminfo_kb("MemTotal"));
 	ASSERT_TRUE(offline_pages(&offline, &blocks));
 	EXPECT_EQ(before + pages, offline);
 }
@@ -45,10 +45,13 @@ TEST_F_TIMEOUT(balloon, stat_counts_what_moved, LONG)
 
 TEST_F_TIMEOUT(balloon, to_the_page, LONG)
 {
-	static const long targets[] = {
-		1, 2, 511, 512, 513, 1023, 1024, 5000, 5001, 4999, 20000, 19488, 19487,
-		1537, 1536, 700, 3, 0, 512 * 40 + 1, 512 * 39 + 511, 512 * 39, 1,
-		30000, 30100, 30400, 30300, 30720, 30721, 31231,
+	const long sf = SUPERFRAME, odd = 61 * sf - 1;
+	const long targets[] = {
+		1, 2, sf - 1, sf, sf + 1, 2 * sf - 1, 2 * sf, scaled(5000), scaled(5000) + 1,
+		scaled(5000) - 1, scaled(20000), scaled(19488), scaled(19488) - 1,
+		3 * sf + 1, 3 * sf, scaled(700), 3, 0, sf * 40 + 1, sf * 39 + sf - 1, sf * 39, 1,
+		scaled(30000), scaled(30100), scaled(30400), scaled(30300), 60 * sf, 60 * sf + 1,
+		odd,
 	};
 	long offline, blocks;
 	unsigned int i, n, partial;
@@ -67,7 +70,7 @@ TEST_F_TIMEOUT(balloon, to_the_page, LONG)
 			TH_LOG("target %ld: %u partial blocks", targets[i], partial);
 	}
 	ASSERT_TRUE(set_target(0));
-	ASSERT_TRUE(set_target(31231));
+	ASSERT_TRUE(set_target(odd));
 	ASSERT_TRUE(offline_pages(&offline, &blocks));
 	EXPECT_EQ(1, blocks);
 }
@@ -87,20 +90,20 @@ TEST_F_TIMEOUT(balloon, superframes_whole, LONG)
 
 TEST_F_TIMEOUT(balloon, superframe_targets, LONG)
 {
-	long pages = 7 * SUPERFRAME;
+	long pages = 7 * SUPERFRAME, more = scaled(300);
 
 	ASSERT_EQ(0, write_text(ALL "superframe_targets", "1\n"));
-	ASSERT_EQ(0, sim_set("target", pages + 300));
+	ASSERT_EQ(0, sim_set("target", pages + more));
 	EXPECT_TRUE(wait_pages(pages, 10));
 	EXPECT_TRUE(wait_settled(10));
 	EXPECT_EQ(pages, sum_pages());
-	EXPECT_EQ(pages + 300, read_number(ALL "target"));
+	EXPECT_EQ(pages + more, read_number(ALL "target"));
 	/* It applies at once, both ways. */
 	ASSERT_EQ(0, write_text(ALL "superframe_targets", "0\n"));
-	EXPECT_TRUE(wait_pages(pages + 300, 10));
+	EXPECT_TRUE(wait_pages(pages + more, 10));
 	ASSERT_EQ(0, write_text(ALL "superframe_targets", "1\n"));
 	EXPECT_TRUE(wait_pages(pages, 10));
-	ASSERT_EQ(0, sim_set("target", 511));
+	ASSERT_EQ(0, sim_set("target", SUPERFRAME - 1));
 	EXPECT_TRUE(wait_pages(0, 10));
 }
 
@@ -109,8 +112,8 @@ TEST_F_TIMEOUT(balloon, superframe_targets_exact, LONG)
 {
 	ASSERT_EQ(0, sim_enable_as("exact_target", "1\n"));
 	ASSERT_EQ(0, write_text(ALL "superframe_targets", "1\n"));
-	EXPECT_TRUE(set_target(7 * SUPERFRAME + 300));
-	EXPECT_TRUE(set_target(300));
+	EXPECT_TRUE(set_target(7 * SUPERFRAME + scaled(300)));
+	EXPECT_TRUE(set_target(scaled(300)));
 }
 
 TEST_F_TIMEOUT(balloon, keep_managed, LONG)
@@ -130,7 +133,10 @@ TEST_F_TIMEOUT(balloon, keep_managed, LONG)
 /* A host that takes base pages only. */
 TEST_F_TIMEOUT(balloon, base_pages_only, LONG)
 {
-	static const long targets[] = { 3, 1000, 10000, 10007, 5000, 4999, 512, 1 };
+	const long targets[] = {
+		3, scaled(1000), scaled(10000), scaled(10000) + 7, scaled(5000), scaled(5000) - 1,
+		SUPERFRAME, 1,
+	};
 	unsigned int i;
 
 	ASSERT_EQ(0, sim_enable_as("max_order", "0\n"));
@@ -144,23 +150,24 @@ TEST_F_TIMEOUT(balloon, base_pages_only, LONG)
 
 TEST_F_TIMEOUT(balloon, lent_pages, LONG)
 {
-	long pages = 30 * SUPERFRAME + 17, offline, before, blocks, coalesce;
+	long pages = 30 * SUPERFRAME + 17, lent = scaled(1000), fewer = scaled(400);
+	long offline, before, blocks, coalesce;
 
 	ASSERT_TRUE(set_target(pages));
 	ASSERT_TRUE(wait_settled(10));
 	ASSERT_TRUE(offline_pages(&before, &blocks));
 
-	ASSERT_EQ(0, sim_set("lend", 1000));
-	EXPECT_EQ(1000, sim_get("lend"));
-	EXPECT_EQ(1000, sum_of("nr_foreign"));
+	ASSERT_EQ(0, sim_set("lend", lent));
+	EXPECT_EQ(lent, sim_get("lend"));
+	EXPECT_EQ(lent, sum_of("nr_foreign"));
 	EXPECT_EQ(pages, sum_pages());
 	EXPECT_STREQ("", broken());
-	EXPECT_EQ(pages - 1000, vmstat_balloon());
+	EXPECT_EQ(pages - lent, vmstat_balloon());
 	ASSERT_TRUE(offline_pages(&offline, &blocks));
-	EXPECT_EQ(before - 1000, offline);
+	EXPECT_EQ(before - lent, offline);
 
-	ASSERT_EQ(0, sim_set("lend", 400));
-	EXPECT_EQ(400, sum_of("nr_foreign"));
+	ASSERT_EQ(0, sim_set("lend", fewer));
+	EXPECT_EQ(fewer, sum_of("nr_foreign"));
 	EXPECT_EQ(pages, sum_pages());
 	EXPECT_STREQ("", broken());
 
@@ -179,18 +186,20 @@ TEST_F_TIMEOUT(balloon, lent_pages, LONG)
 /* What is lent can't be given back: it counts until it is returned. */
 TEST_F_TIMEOUT(balloon, lent_pages_stay, LONG)
 {
+	long lent = scaled(700);
+
 	ASSERT_TRUE(set_target(10 * SUPERFRAME));
-	ASSERT_EQ(0, sim_set("lend", 700));
+	ASSERT_EQ(0, sim_set("lend", lent));
 	EXPECT_EQ(-EBUSY, sim_set("enable", 0));
 	ASSERT_EQ(0, sim_set("target", 0));
-	EXPECT_TRUE(wait_pages(700, 10));
-	EXPECT_EQ(700, sum_of("nr_foreign"));
+	EXPECT_TRUE(wait_pages(lent, 10));
+	EXPECT_EQ(lent, sum_of("nr_foreign"));
 	EXPECT_STREQ("", broken());
 
 	ASSERT_TRUE(set_target(2 * SUPERFRAME));
-	EXPECT_EQ(700, sum_of("nr_foreign"));
+	EXPECT_EQ(lent, sum_of("nr_foreign"));
 	ASSERT_EQ(0, sim_set("target", 0));
-	EXPECT_TRUE(wait_pages(700, 10));
+	EXPECT_TRUE(wait_pages(lent, 10));
 	ASSERT_EQ(0, sim_set("lend", 0));
 	EXPECT_TRUE(wait_pages(0, 10));
 }

@@ -41,18 +41,18 @@ static bool wait_retries(long count, double seconds)
 /* Nothing is taken; it is tried again until it is. */
 TEST_F_TIMEOUT(balloon, inflate_refused, LONG)
 {
-	long before = retries();
+	long before = retries(), pages = scaled(5000);
 	double began = now();
 
 	ASSERT_EQ(0, sim_set("refuse_inflate", ALWAYS));
-	ASSERT_EQ(0, sim_set("target", 5000));
+	ASSERT_EQ(0, sim_set("target", pages));
 	EXPECT_TRUE(wait_retries(before + 1, 20));
 	EXPECT_EQ(0, sum_pages());
 	EXPECT_GE(before + retries_in(now() - began), retries());
 	EXPECT_STREQ("", broken());
 	/* The next attempt is at most twice as far away as the last one was. */
 	ASSERT_EQ(0, sim_set("refuse_inflate", 0));
-	EXPECT_TRUE(wait_pages(5000, 6));
+	EXPECT_TRUE(wait_pages(pages, 6));
 	before = retries();
 	sleep(2);
 	EXPECT_EQ(before, retries());
@@ -60,17 +60,17 @@ TEST_F_TIMEOUT(balloon, inflate_refused, LONG)
 
 TEST_F_TIMEOUT(balloon, deflate_refused, LONG)
 {
+	long before, pages = scaled(5000);
 	double began;
-	long before;
 
-	ASSERT_TRUE(set_target(5000));
+	ASSERT_TRUE(set_target(pages));
 	ASSERT_TRUE(wait_settled(10));
 	before = retries();
 	began = now();
 	ASSERT_EQ(0, sim_set("refuse_deflate", ALWAYS));
 	ASSERT_EQ(0, sim_set("target", 0));
 	EXPECT_TRUE(wait_retries(before + 1, 20));
-	EXPECT_EQ(5000, sum_pages());
+	EXPECT_EQ(pages, sum_pages());
 	EXPECT_GE(before + retries_in(now() - began), retries());
 	EXPECT_STREQ("", broken());
 	ASSERT_EQ(0, sim_set("refuse_deflate", 0));
@@ -115,7 +115,7 @@ TEST_F_TIMEOUT(balloon, slow_refusals_back_off, LONG)
 	ASSERT_EQ(0, sim_set("delay_ms", 1100));
 	ASSERT_EQ(0, sim_set("refuse_inflate", ALWAYS));
 	calls = sim_get("calls");
-	ASSERT_EQ(0, sim_set("target", 5000));
+	ASSERT_EQ(0, sim_set("target", scaled(5000)));
 	end = now() + 12;
 	while (now() < end) {
 		rested |= sim_get("calls") != calls && !read_number(BUSY);
@@ -186,8 +186,8 @@ TEST_F_TIMEOUT(balloon, host_has_pieces_only, LONG)
 	ASSERT_TRUE(set_target(6 * SUPERFRAME));
 	ASSERT_TRUE(wait_settled(10));
 	ASSERT_EQ(0, sim_set("refuse_order", ALWAYS));
-	ASSERT_EQ(0, sim_set("target", 100));
-	EXPECT_TRUE(wait_pages(100, 60))
+	ASSERT_EQ(0, sim_set("target", scaled(100)));
+	EXPECT_TRUE(wait_pages(scaled(100), 60))
 		TH_LOG("%ld pages", sum_pages());
 	EXPECT_STREQ("", broken());
 	ASSERT_EQ(0, sim_set("target", 0));
@@ -248,13 +248,13 @@ TEST_F_TIMEOUT(balloon, partial_success_kept, LONG)
 TEST_F_TIMEOUT(balloon, errors, LONG)
 {
 	ASSERT_EQ(0, sim_set("fail", 1));
-	ASSERT_EQ(0, sim_set("target", 3000));
-	EXPECT_TRUE(wait_pages(3000, 5));
+	ASSERT_EQ(0, sim_set("target", scaled(3000)));
+	EXPECT_TRUE(wait_pages(scaled(3000), 5));
 	EXPECT_STREQ("", broken());
 
 	ASSERT_EQ(0, sim_set("fail", 2));
-	ASSERT_EQ(0, sim_set("target", 100));
-	EXPECT_TRUE(wait_pages(100, 8));
+	ASSERT_EQ(0, sim_set("target", scaled(100)));
+	EXPECT_TRUE(wait_pages(scaled(100), 8));
 	EXPECT_STREQ("", broken());
 }
 
@@ -266,7 +266,7 @@ TEST_F_TIMEOUT(balloon, false_answers, LONG)
 
 	for (i = 0; i < ARRAY_SIZE(lies); i++) {
 		ASSERT_EQ(0, sim_set("lie", lies[i]));
-		EXPECT_TRUE(set_target(20 * SUPERFRAME + 100));
+		EXPECT_TRUE(set_target(20 * SUPERFRAME + scaled(100)));
 		ASSERT_TRUE(wait_settled(10));
 		ASSERT_STREQ("", broken());
 		EXPECT_TRUE(set_target(3));
@@ -315,7 +315,7 @@ TEST_F_TIMEOUT(balloon, slow_host, LONG)
 		ASSERT_EQ(0, sim_set("target", random() % (100 * SUPERFRAME)));
 		usleep(random() % 100000);
 	}
-	EXPECT_TRUE(set_target(12345));
+	EXPECT_TRUE(set_target(scaled(12345)));
 	EXPECT_TRUE(wait_settled(10));
 	EXPECT_STREQ("", broken());
 }
@@ -429,9 +429,9 @@ TEST_F_TIMEOUT(balloon, leftovers_are_lost, LONG)
 			EXPECT_TRUE(in_log(log, text));
 			close(log);
 		}
-		EXPECT_EQ(total - kept * 4, meminfo_kb("MemTotal"));
+		EXPECT_EQ(total - kib(kept), meminfo_kb("MemTotal"));
 		/* The fixture's end is to find what is left. */
-		self->memtotal -= kept * 4;
+		self->memtotal -= kib(kept);
 
 		ASSERT_EQ(0, sim_set("refuse_deflate", 0));
 		managed = !i ? 1 : 0;
@@ -440,7 +440,7 @@ TEST_F_TIMEOUT(balloon, leftovers_are_lost, LONG)
 		EXPECT_EQ(0, sum_pages());
 		EXPECT_EQ(0, sim_get("held"));
 		ASSERT_TRUE(set_target(1));
-		EXPECT_EQ(self->memtotal - managed * 4, meminfo_kb("MemTotal"));
+		EXPECT_EQ(self->memtotal - kib(managed), meminfo_kb("MemTotal"));
 		EXPECT_STREQ("", broken());
 		ASSERT_TRUE(set_target(20 * SUPERFRAME));
 		EXPECT_STREQ("", broken());
@@ -455,15 +455,16 @@ TEST_F_TIMEOUT(balloon, leftovers_are_lost, LONG)
 /* The host's wish may come out of an interrupt, whatever the worker is at. */
 TEST_F_TIMEOUT(balloon, target_from_interrupt, LONG)
 {
+	long last = scaled(12345);
 	int i;
 
 	for (i = 0; i < 50; i++) {
 		ASSERT_EQ(0, sim_set("target_irq", random() % (100 * SUPERFRAME)));
 		usleep(random() % 50000);
 	}
-	ASSERT_EQ(0, sim_set("target_irq", 12345));
-	EXPECT_EQ(12345, read_number(ALL "target"));
-	EXPECT_TRUE(wait_pages(12345, 20));
+	ASSERT_EQ(0, sim_set("target_irq", last));
+	EXPECT_EQ(last, read_number(ALL "target"));
+	EXPECT_TRUE(wait_pages(last, 20));
 	EXPECT_TRUE(wait_settled(10));
 	EXPECT_STREQ("", broken());
 	ASSERT_EQ(0, sim_set("target_irq", 0));

@@ -151,10 +151,10 @@ TEST_F_TIMEOUT(limit, zero_and_a_large_total, LONG)
 	EXPECT_STREQ("", broken());
 
 	/* Who raises it gets what is there: up to it, and then all. */
-	ASSERT_EQ(0, node_limit(last(), 1000));
+	ASSERT_EQ(0, node_limit(last(), scaled(1000)));
 	EXPECT_TRUE(wait_state("waiting: limit ", 30));
 	EXPECT_TRUE(wait_settled(20));
-	EXPECT_EQ(1000, node_number(last(), "nr_pages"));
+	EXPECT_EQ(scaled(1000), node_number(last(), "nr_pages"));
 	ASSERT_EQ(0, write_text(node_path(last(), "limit"), "max\n"));
 	EXPECT_TRUE(wait_state("waiting: guest-memory ", 60));
 	EXPECT_LT(m.give / 2, node_number(last(), "nr_pages"));
@@ -212,8 +212,9 @@ TEST_F_TIMEOUT(limit, zero_and_a_target, LONG)
 /* To the page, whatever is ballooned there in whole superframes or in pieces. */
 TEST_F_TIMEOUT(limit, to_the_page, LONG)
 {
-	static const long limits[] = {
-		1, 511, 512, 513, 1000, 1024, 3 * SUPERFRAME + 100,
+	const long limits[] = {
+		1, SUPERFRAME - 1, SUPERFRAME, SUPERFRAME + 1, 2 * SUPERFRAME - scaled(24),
+		2 * SUPERFRAME, 3 * SUPERFRAME + scaled(100),
 	};
 	struct node_memory all;
 	unsigned int i, k;
@@ -347,23 +348,23 @@ TEST_F_TIMEOUT(limit, lowered_and_refused, LONG)
 /* Lent pages count for it, and are nobody's to give back. */
 TEST_F_TIMEOUT(limit, lent_pages, LONG)
 {
-	long lent;
+	long lend = scaled(300), limit = scaled(100), lent;
 
 	ASSERT_EQ(0, node_target(last(), 4 * SUPERFRAME));
 	ASSERT_TRUE(set_target(4 * SUPERFRAME));
 	ASSERT_TRUE(wait_settled(10));
-	ASSERT_EQ(0, sim_set("lend", 300));
-	ASSERT_EQ(300, node_number(last(), "nr_foreign"));
-	ASSERT_EQ(0, node_limit(last(), 100));
+	ASSERT_EQ(0, sim_set("lend", lend));
+	ASSERT_EQ(lend, node_number(last(), "nr_foreign"));
+	ASSERT_EQ(0, node_limit(last(), limit));
 	ASSERT_TRUE(wait_settled(20));
 	lent = node_number(last(), "nr_foreign");
-	EXPECT_EQ(300, lent);
+	EXPECT_EQ(lend, lent);
 	EXPECT_EQ(lent, node_number(last(), "nr_pages"));
 	EXPECT_EQ(4 * SUPERFRAME, sum_pages());
 	EXPECT_STREQ("", broken());
 	ASSERT_EQ(0, sim_set("lend", 0));
 	ASSERT_TRUE(wait_settled(20));
-	EXPECT_EQ(100, node_number(last(), "nr_pages"));
+	EXPECT_EQ(limit, node_number(last(), "nr_pages"));
 	EXPECT_EQ(4 * SUPERFRAME, sum_pages());
 	EXPECT_STREQ("", broken());
 }
@@ -836,6 +837,7 @@ TEST_F_TIMEOUT(limit, state_is_traced, LONG)
 {
 #define TRACING	"/sys/kernel/tracing/"
 	static char trace[1 << 16];
+	char want[64];
 
 	if (write_text(TRACING "events/balloon/balloon_state/enable", "1\n"))
 		SKIP(return, "no tracefs");
@@ -854,7 +856,8 @@ TEST_F_TIMEOUT(limit, state_is_traced, LONG)
 			strstr(trace, "balloon_state: from=held to=settled seconds=3 "));
 	EXPECT_NE(NULL, strstr(trace, "balloon_state: from=settled to=inflating seconds="));
 	EXPECT_NE(NULL, strstr(trace, "balloon_state: from=inflating to=settled seconds="));
-	EXPECT_NE(NULL, strstr(trace, "target=2048 pages=2048"));
+	snprintf(want, sizeof(want), "target=%ld pages=%ld", 4 * SUPERFRAME, 4 * SUPERFRAME);
+	EXPECT_NE(NULL, strstr(trace, want));
 }
 
 TEST_HARNESS_MAIN

@@ -125,7 +125,7 @@ TEST_F_TIMEOUT(refill, credit_huge_faults, LONG)
 /* What the host has not granted is not taken, however much is wanted. */
 TEST_F_TIMEOUT(refill, credit_is_the_limit, LONG)
 {
-	long pages, credit = 4 * SUPERFRAME + 100, local, left;
+	long pages, credit = 4 * SUPERFRAME + scaled(100), local, left;
 	struct account before, after;
 
 	pages = squeeze(here(), -1);
@@ -567,8 +567,8 @@ static long free_blocks(int nid)
 		if (sscanf(line, "Node %d, zone %31s%n", &n, zone, &at) != 2 || n != nid)
 			continue;
 		for (p += at, order = 0; sscanf(p, "%ld%n", &nr, &n) == 1; p += n, order++)
-			if (order >= 9)
-				sum += nr << (order - 9);
+			if (order >= superframe_order())
+				sum += nr << (order - superframe_order());
 	}
 	if (f)
 		fclose(f);
@@ -636,6 +636,8 @@ TEST_F_TIMEOUT(refill, huge_pages_of_a_fragmented_node, LONG)
 	char *hog, *p;
 	size_t i, bytes;
 
+	if (read_number("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size") != 2 * MIB)
+		SKIP(return, "huge pages are not of 2M");
 	/*
 	 * The allocator's own reserve could hide a free block: make it small.
 	 * And nobody is to put blocks together behind our back.

@@ -381,7 +381,7 @@ static struct thread threads[THREADS];
 /* All at one node, with much less credit than they want together. */
 TEST_F_TIMEOUT(refill, no_overshoot, LONG)
 {
-	long pages, credit = 12 * SUPERFRAME + 300;
+	long pages, credit = 12 * SUPERFRAME + scaled(300);
 	struct account before, after;
 
 	pages = squeeze(here(), -1);
@@ -637,7 +637,7 @@ TEST_F_TIMEOUT(refill, watermarks, LONG)
 
 	pages = squeeze(here(), there());
 	ASSERT_LT(0, pages);
-	EXPECT_EQ(total_pages - pages * 4, meminfo_kb("MemTotal"));
+	EXPECT_EQ(total_pages - kib(pages), meminfo_kb("MemTotal"));
 	reserves(during, sizeof(during), false);
 	EXPECT_STREQ(before, during);
 
@@ -647,7 +647,7 @@ TEST_F_TIMEOUT(refill, watermarks, LONG)
 	EXPECT_LE(0, want_on(here(), MADV_NOHUGEPAGE));
 	take_account(&last);
 	EXPECT_LT(first.refills, last.refills);
-	EXPECT_EQ(total_pages - last.total * 4, meminfo_kb("MemTotal"));
+	EXPECT_EQ(total_pages - kib(last.total), meminfo_kb("MemTotal"));
 	reserves(during, sizeof(during), false);
 	EXPECT_STREQ(before, during);
 

@@ -112,7 +112,8 @@ TEST_F_TIMEOUT(balloon, random_targets, 24 * 3600)
 		default:
 			/* Small steps and large ones. */
 			target = read_number(ALL "target");
-			target += below(2) ? below(5000) - 2500 : below(most) - most / 2;
+			target += below(2) ? below(scaled(5000)) - scaled(2500) :
+					     below(most) - most / 2;
 			target = target < 0 ? 0 : target > most ? most : target;
 			ASSERT_EQ(0, sim_set("target", target));
 			break;

@@ -223,7 +223,7 @@ FIXTURE_TEARDOWN(virtio)
 /* Down, to and fro, and up, with a program beside it. */
 TEST_F_TIMEOUT(virtio, down_and_up, LONG)
 {
-	long pages = MUCH + 300;
+	long pages = MUCH + scaled(300);
 	pid_t pid = load(pages / 2 * PAGE);
 	int i;
 
@@ -318,7 +318,7 @@ TEST_F_TIMEOUT(virtio_once, pieces_become_huge_pages, LONG)
 		ASSERT_EQ(0, plug(models[i]));
 		ASSERT_EQ(0, model_set("granule", SUPERFRAME));
 		ASSERT_EQ(0, node_target(nodes[0], 2 * SUPERFRAME));
-		for (pages = 100; pages < 2 * SUPERFRAME; pages += 100)
+		for (pages = scaled(100); pages < 2 * SUPERFRAME; pages += scaled(100))
 			ASSERT_TRUE(reach(pages));
 		ASSERT_TRUE(reach(2 * SUPERFRAME));
 		ASSERT_TRUE(wait_settled(10));

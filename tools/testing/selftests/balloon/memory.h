@@ -14,8 +14,6 @@
 
 #include "balloon.h"
 
-#define PAGE		4096UL
-
 #ifndef MPOL_BIND
 #define MPOL_BIND	2
 #endif
