@@ -20,6 +20,7 @@ from display import Table, Waiting
 from guest import HUGE, MIB, PAGE, Guest, GuestError, accelerator
 from pattern import Pattern
 
+UNIT = 4096             # what virtio counts in
 STEPS = 6               # of the host's total on its way up and down, each one checked
 NODES = '/sys/devices/system/node'
 STATE = '/sys/kernel/mm/balloon/state'
@@ -175,6 +176,8 @@ class Run:
         shares = [node.free / (size * MIB) for node, size in zip(sample.nodes, guest.sizes)]
         self.check(max(shares) - min(shares) <= 0.02, 'free memory is balanced: ' +
                    ', '.join(f'{share:.1%}' for share in shares) + ' of each node')
+        if PAGE > UNIT:
+            self.rounding_story()
         guest.set_balloon(0)
         self.judge('given back', self.settle('given back', 0), 0)
 
@@ -192,6 +195,15 @@ class Run:
         self.check(totals[0] == totals[1], f'MemTotal is as before: {sum(totals[1]) // 1024} kB')
         self.check(not guest.warnings(), 'the guest warned of nothing' +
                    ''.join(f'\n    {line}' for line in guest.warnings()))
+
+    def rounding_story(self):
+        """The host counts in pages of 4K, and what it asks for is no multiple of the guest's."""
+        for rest in UNIT, PAGE - UNIT:
+            asked = whole(self.guest.bytes() // 4) + rest
+            wanted = -(-asked // PAGE) * PAGE
+            title = f'host takes {rest // 1024}K beside that'
+            self.guest.set_balloon(asked)
+            self.judge(title, self.settle(title, wanted), wanted, host=False)
 
     def rings_story(self):
         """One node is asked for more than it has."""
