@@ -250,8 +250,16 @@ void balloon_block_fill(struct page *head)
 	spin_unlock_irqrestore(&bz->lock, flags);
 }
 
-/* Base pages can leave a CMA area or a range being isolated; superframes can't. */
-static bool block_mergeable(struct page *head)
+/**
+ * balloon_block_mergeable - may all of a block become a superframe?
+ * @head: its first page; all of it is online, and stays so
+ *
+ * Base pages can leave a CMA area or a range being isolated; superframes can't.
+ *
+ * Context: any.
+ * Return: whether none of its pageblocks is one of these, nor a reserve.
+ */
+bool balloon_block_mergeable(struct page *head)
 {
 	unsigned long i;
 
@@ -281,7 +289,7 @@ struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index)
 	block = block_find(bz, index);
 	if (!block || block->nr != SUPERFRAME_PAGES)
 		goto none;
-	if (!block_mergeable(head))
+	if (!balloon_block_mergeable(head))
 		goto next;
 
 	for (i = 0; i < SUPERFRAME_PAGES; i++) {

@@ -189,7 +189,8 @@ static bool evacuate_suits(struct zone *zone, unsigned long pfn, int most, bool 
 
 	if (!page)
 		return false;
-	if (!migratetype_is_mergeable(get_pageblock_migratetype(page)))
+	/* What is isolated becomes movable in the end, all of it. */
+	if (!balloon_block_mergeable(page))
 		return false;
 	*v = (struct victim){ .zone = zone, .pfn = pfn };
 	cost = cost_of(pfn, most, mend, &v->ballooned);

@@ -328,6 +328,7 @@ bool balloon_block_writing(void);
 int balloon_block_reserve(struct page *page, gfp_t gfp);
 void balloon_block_cancel(struct page *page);
 void balloon_block_fill(struct page *head);
+bool balloon_block_mergeable(struct page *head);
 struct page *balloon_block_claim(struct balloon_zone *bz, unsigned long index);
 unsigned int balloon_block_pages(struct page *page);
 unsigned int balloon_fullest_blocks(struct balloon_zone *bz, unsigned long *index,
