@@ -298,6 +298,18 @@ void __putback_isolated_page(struct page *page, unsigned int order, int mt)
 	free_one(page, zone, order, true);
 }
 
+/* The first part of a free page is taken, the others stay free. */
+static void page_del_and_expand(struct zone *zone, struct page *page, unsigned int low,
+				unsigned int high, int mt)
+{
+	lockdep_assert_held(&zone->lock);
+	if (!PageBuddy(page) || buddy_order(page) != high || get_pageblock_migratetype(page) != mt)
+		fail("page_del_and_expand(%lu, %u): it is not free", page_to_pfn(page), high);
+	del_free(page, zone, high, mt);
+	while (high-- > low)
+		add_free(page + (1UL << high), zone, high, mt, false);
+}
+
 /* Of mm/page_alloc.c. */
 #include "isolate.h"
 

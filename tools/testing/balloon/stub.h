@@ -1054,6 +1054,8 @@ int __isolate_free_page(struct page *page, unsigned int order);
 void __putback_isolated_page(struct page *page, unsigned int order, int mt);
 struct page *take_free_block(struct zone *zone, unsigned int order,
 			     bool (*suits)(struct page *page));
+struct page *take_free_part(struct zone *zone, unsigned int order,
+			    bool (*suits)(struct page *page));
 bool take_free_range(struct zone *zone, unsigned long pfn, unsigned int order);
 void put_free_range(struct page *page, unsigned long nr);
 struct page *pageblock_pfn_to_page(unsigned long start, unsigned long end, struct zone *zone);
