@@ -7,10 +7,10 @@
  * allocator: nothing is zeroed, nothing waits on a per-cpu list and nobody is
  * told to reclaim. What free lists look like is known to mm/page_alloc.c.
  *
- * __isolate_free_page() wants the zone to keep its min watermark beside the whole
- * free page that it takes off a list, though most of a large one goes back at once.
- * Where MAX_PAGE_ORDER is large (512M with base pages of 64K), the last free page of
- * a small zone is out of reach for that. Other lists are looked at all the same.
+ * A free page is taken as a whole, and most of a large one goes back at once: a zone
+ * has to keep its min watermark beside all of it. Where MAX_PAGE_ORDER is large (512M
+ * with base pages of 64K), the last free page of a small zone would be out of reach for
+ * that: then a part of it is taken.
  */
 #include <linux/highmem.h>
 #include <linux/kasan.h>
@@ -29,6 +29,9 @@
 /* What is done without letting others have the zone's lock: interrupts are off. */
 #define HOLD_SUPERFRAMES	16U
 #define HOLD_PAGES		((unsigned int)SUPERFRAME_PAGES)
+
+/* May a free page be more than a zone can spare that has a superframe to spare? */
+#define LARGE_FREE_PAGES	(MAX_PAGE_ORDER - SUPERFRAME_ORDER > 1)
 
 /*
  * Free memory of a zone that may leave, beyond a mark and what is reserved beside it, if
@@ -153,6 +156,12 @@ static unsigned int take_superframes_locked(struct zone *zone, struct balloon_ex
 				ext[n++] = (struct balloon_extent){ pfn + i, SUPERFRAME_ORDER };
 			put_free_range(page + i, (1UL << order) - i);
 		}
+	}
+	while (LARGE_FREE_PAGES && n < nr) {
+		page = take_free_part(zone, SUPERFRAME_ORDER, NULL);
+		if (!page)
+			break;
+		ext[n++] = (struct balloon_extent){ page_to_pfn(page), SUPERFRAME_ORDER };
 	}
 	return n;
 }
@@ -469,6 +478,13 @@ static unsigned int take_fragments(struct zone *zone, struct balloon_extent *ext
 				break;
 			n += carve_locked(page, order, ext + n, nr - n);
 		}
+	}
+	while (LARGE_FREE_PAGES && n < nr) {
+		order = min_t(unsigned int, order_base_2(nr - n), SUPERFRAME_ORDER);
+		page = take_free_part(zone, order, block_is_whole);
+		if (!page)
+			break;
+		n += carve_locked(page, order, ext + n, nr - n);
 	}
 	spin_unlock_irq(&zone->lock);
 	return n;
