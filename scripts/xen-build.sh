@@ -98,6 +98,9 @@ if [ "$(cat "$patched/source.id" 2>/dev/null)" != "$id" ]; then
 	rm -rf "$patched/source.id" "$patched/source.new"
 	kgit "$source" clone -q "$pristine" "$patched/source.new"
 	while read -r patch; do
+		# A newer package has some of Xen's own already.
+		! kgit "$patched/source.new" apply --reverse --check "$queue/$patch" 2>/dev/null ||
+			{ say "$patch is there already"; continue; }
 		kgit "$patched/source.new" am -q "$queue/$patch" > "$log" 2>&1 ||
 			{ cat "$log" >&2; die "$patch does not apply"; }
 	done < "$queue/series"
@@ -110,7 +113,7 @@ if [ "$(cat "$patched/source.id" 2>/dev/null)" != "$id" ]; then
 		"$patched/source.new/" "$patched/source/"
 	rm -rf "$patched/source.new"
 	echo "$id" > "$patched/source.id"
-	say "$(wc -l < "$queue/series") patches apply"
+	say "$(wc -l < "$queue/series") patches apply, or are there"
 fi
 [ "${1-}" != source ] || exit 0
 
