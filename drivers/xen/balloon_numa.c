@@ -565,12 +565,12 @@ static long exchange_gfns(const struct balloon_extent *give, const struct balloo
 	unsigned int done = 0;
 	int rc;
 
+	set_xen_guest_handle(op.depopulate, frames);
+	set_xen_guest_handle(op.populate, for_frames);
 	scrub(give, nr);
 	do {
 		op.nr = list_frames(frames, give + done, min(nr - done, FRAMES), 0, true);
 		list_frames(for_frames, take + done, op.nr, 0, false);
-		op.depopulate = (unsigned long)frames;
-		op.populate = (unsigned long)for_frames;
 		rc = HYPERVISOR_memory_op(XENMEM_exchange_gfns, &op);
 		trace_memory_op(XENMEM_exchange_gfns, 0, op.nr, rc, op.mem_flags);
 		done += clamp(rc, 0, (int)op.nr);
@@ -589,8 +589,7 @@ static long exchange_translated(struct balloon *b, const struct balloon_extent *
 	/* To give 2M and to take them is what makes them whole. */
 	if (!IS_ENABLED(CONFIG_X86) || give->order)
 		return done;
-	/* Xen has no translation of its arguments for 32-bit callers. */
-	if (IS_ENABLED(CONFIG_64BIT) && xen_feature(XENFEAT_memory_op_exchange_gfns))
+	if (xen_feature(XENFEAT_memory_op_exchange_gfns))
 		done = exchange_gfns(give, take, nr, taken);
 	if (done == -EOPNOTSUPP &&
 	    page_to_nid(pfn_to_page(give->pfn)) == page_to_nid(pfn_to_page(take->pfn)))
