@@ -7,6 +7,7 @@
 #	build/xen/xen			the hypervisor
 #	build/xen/dom0-debian.cpio.gz	what dom0 runs: busybox, xl, Xen's daemons, our init and agent
 #	build/xen/dom0-patched.cpio.gz	the same with xl and its libraries of build/xen-patched
+#	build/xen/exchange32		a guest without a kernel, of 32 bits
 #
 # Nothing is installed. Packages are fetched once; guests' kernels are not in here: each test
 # passes its own (scripts/xen.py).
@@ -141,6 +142,13 @@ for name in pv_vnuma max_mem; do
 			"$unpacked/usr/lib/x86_64-linux-gnu/libxenctrl.so" \
 			-Wl,--unresolved-symbols=ignore-in-shared-libs
 done
+# All of a guest: nothing is linked to it, no library of 32 bits is needed.
+source=$TOP/scripts/xen/exchange32.c
+[ "$dir/exchange32" -nt "$source" ] ||
+	gcc -m32 -O2 -Wall -ffreestanding -fno-pic -no-pie -fno-stack-protector \
+		-fcf-protection=none -fno-asynchronous-unwind-tables -mgeneral-regs-only \
+		-nostdlib -static -Wl,-Ttext-segment=0x100000,-z,max-page-size=4096 \
+		-Wl,--build-id=none,-e,begin -o "$dir/exchange32" "$source"
 
 id=$(inputs | while read -r source target; do
 	echo "$target $(stat -Lc '%s %Y' "$source")"

@@ -251,14 +251,14 @@ class Domain:
         self.restore(path)
         self.xen.sh(f'rm {path}')
 
-    def migrate(self, during):
-        """To this same host, as it runs: it is another domain then. Calls DURING when a part of its
-        memory has gone, and Xen keeps a log of what it writes to."""
-        receiver = ('(dd bs=64k count=256 iflag=fullblock 2> /dev/null; touch /run/sent; '
+    def migrate(self, during, after=16):
+        """To this same host, as it runs: it is another domain then. Calls DURING when the first
+        AFTER MiB of its memory have gone, and Xen keeps a log of what it writes to."""
+        receiver = (f'(dd bs=64k count={16 * after} iflag=fullblock 2> /dev/null; touch /run/sent; '
                     'while [ ! -e /run/go ]; do sleep 0.2; done; cat) | xl migrate-receive')
         self.xen.sh(f"(xl migrate -s '' {self.domid} '{receiver}'; echo ended $?) "
                     '> /run/migration 2>&1 & while [ ! -e /run/sent ]; do '
-                    '! grep ended /run/migration || exit 1; sleep 0.2; done', 180)
+                    '! grep ended /run/migration || exit 1; sleep 0.2; done', 300)
         during()
         said = self.xen.sh('touch /run/go; while ! grep -q ended /run/migration; do sleep 0.5; done; '
                            'rm /run/sent /run/go; cat /run/migration', 300)
@@ -436,6 +436,42 @@ class Domain:
     def mem_set(self, mib, timeout=120):
         self.set_target(mib)
         return self.wait_target(mib, timeout)
+
+
+class Program(Domain):
+    """A PVH guest that is one program of scripts/xen, which says on Xen's console what it does:
+    nothing runs commands in it.
+
+    name    the program, a file that Xen was told of
+    mib     its memory
+    """
+
+    def __init__(self, xen, name, mib=64):
+        super().__init__(xen, nodes=[mib], name=name)
+
+    def start(self):
+        path = f'/guest/{self.name}.cfg'
+        coded = base64.b64encode(self.description().encode()).decode()
+        self.xen.sh(f'echo {coded} | base64 -d > {path}; xl create {path}', 600)
+        self.domid = int(self.xen.sh(f'xl domid {self.name}'))
+        return self
+
+    def description(self):
+        return (f'name="{self.name}"\ntype="pvh"\nkernel="/guest/{self.name}"\nvcpus=1\n'
+                f'memory={self.start_mib}\nmaxmem={self.start_mib}\non_crash="preserve"\n')
+
+    def said(self):
+        return '\n'.join(re.findall(rf'\(d{self.domid}\) (.*)', self.xen.console()))
+
+    def await_word(self, word, timeout=180):
+        """Waits until it has said that; returns all that it has said."""
+        deadline = time.monotonic() + timeout
+        while word not in self.said():
+            self._check_alive()
+            if time.monotonic() > deadline:
+                raise GuestError(self._report(f'no {word!r} in {timeout} s'))
+            time.sleep(0.5)
+        return self.said()
 
 
 def pvh_trouble():

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from guest import TOP, GuestError  # noqa: E402,F401
 from pattern import Pattern  # noqa: E402,F401
-from xen import HYPERVISOR, Domain, Flaky, NoStart, Xen, pvh_trouble  # noqa: E402,F401
+from xen import XEN, HYPERVISOR, Domain, Flaky, NoStart, Program, Xen, pvh_trouble  # noqa: E402,F401
 
 # The kernel of the guests, e.g. vanilla for the figures of the unpatched one; and dom0's.
 FLAVOUR = os.environ.get('FLAVOUR', 'release')

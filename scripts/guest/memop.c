@@ -15,6 +15,10 @@
  *				XENMEM_exchange_gfns, the superframe whole; answers with how
  *				often that worked
  *		verify		whether the superframe's other pages are as they were
+ *		low		the other page is another one from now on, that of the lowest
+ *				number of 64 MiB; answers with the number
+ *		write V		writes that to the other page
+ *		read		answers with what is there
  *		grant D		the other page is one that domain D may map; answers with the
  *				reference, by which "grants hold" knows it
  *	memop random N THREADS	swaps N times, and takes and gives pages meanwhile, at random, in
@@ -371,6 +375,21 @@ static int at_random(long count, int threads)
 	return atomic_load(&wrong) != 0;
 }
 
+static char *lowest(void)
+{
+	const size_t size = 64 << 20;
+	char *from = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED, -1, 0);
+	char *at, *found = from;
+
+	if (from == MAP_FAILED)
+		die("64 MiB");
+	for (at = from; at < from + size; at += PAGE)
+		if (pfn_of(at) < pfn_of(found))
+			found = at;
+	return found;
+}
+
 static long churn(uint64_t a, uint64_t b, long times)
 {
 	long done;
@@ -407,6 +426,15 @@ static int area(void)
 		rc = -1000;
 		if (n >= 1 && !strcmp(op, "verify")) {
 			rc = verify(at);
+		} else if (n >= 1 && !strcmp(op, "low") && !out[1]) {
+			other = lowest();
+			pfn[1] = pfn_of(other);
+			rc = pfn[1];
+		} else if (n >= 2 && !strcmp(op, "write") && !out[1]) {
+			*(volatile long *)other = atol(first);
+			rc = 0;
+		} else if (n >= 1 && !strcmp(op, "read") && !out[1]) {
+			rc = *(volatile long *)other;
 		} else if (n >= 2 && !strcmp(op, "churn")) {
 			rc = churn(pfn[0], pfn[1], atol(first));
 		} else if (n >= 2 && !strcmp(op, "out")) {
