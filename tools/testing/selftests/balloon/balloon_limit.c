@@ -559,8 +559,11 @@ static void inflate_available(struct __test_metadata *_metadata, int nid, const 
 	TH_LOG("node %d, %s: superframes %ld + %ld by evacuation, pages %ld: %ld; got %ld in %ld",
 	       nid, how, a.superframes, a.evacuation, a.pages, a.sum, got,
 	       node_number(nid, "nr_superframes"));
-	/* 5 %, but of small nodes it is less than what one superframe more or less makes. */
-	slack = a.sum / 20 > 2 * SUPERFRAME ? a.sum / 20 : 2 * SUPERFRAME;
+	/*
+	 * 5 %, but of small nodes that is less than what a superframe or two make that can't
+	 * be emptied after all, with the pages that were to come beside them.
+	 */
+	slack = a.sum / 20 > 3 * SUPERFRAME ? a.sum / 20 : 3 * SUPERFRAME;
 	EXPECT_LE(a.sum - slack, got);
 	/* All superframes that are free are had as such. */
 	EXPECT_LE(a.superframes * 95 / 100, node_number(nid, "nr_superframes"));
