@@ -4,7 +4,7 @@
 # Builds the patched hypervisor, and xl with its libraries: xen-build.sh [source]
 #
 #	build/xen-source/pristine	Debian's source package, its own patches applied, as a git tree
-#	build/xen-patched/source	the same with patches/xen-4.17/ on top
+#	build/xen-patched/source	the same with patches/xen-RELEASE/ on top
 #	build/xen-patched/xen		the hypervisor
 #	build/xen-patched/tools		xl, its helper, and the libraries
 #
@@ -15,7 +15,6 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-queue=$TOP/patches/xen-4.17
 source=$SHARED/xen-source
 pristine=$source/pristine
 patched=$SHARED/xen-patched
@@ -52,15 +51,19 @@ apt_source() {
 }
 
 fetch() {
-	local version
+	local version release
 
 	need apt-get apt-cache dpkg-source
-	say "fetching Debian's source of Xen 4.17"
+	# That of the packages that xen-root.sh fetches.
+	release=$(apt-cache depends xen-system-amd64 2>/dev/null |
+		  sed -n 's/.*Depends: xen-hypervisor-\([0-9.]*\)-amd64$/\1/p') || true
+	release=${release:-4.17}
+	say "fetching Debian's source of Xen $release"
 	source_lists
 	apt_source apt-get update -q > "$log" 2>&1 || true
 	# A mirror may no longer have what its index tells of.
 	for version in $(apt_source apt-cache showsrc xen 2>>"$log" |
-			 sed -n 's/^Version: \(4\.17\..*\)/\1/p' | sort -rVu); do
+			 sed -n "s/^Version: \(${release//./\\.}\..*\)/\1/p" | sort -rVu); do
 		rm -rf "$source/package"
 		mkdir -p "$source/package"
 		(cd "$source/package" && apt_source apt-get source --download-only "xen=$version") \
@@ -69,7 +72,7 @@ fetch() {
 	done
 	[ -d "$source/package" ] || {
 		tail -n 3 "$log" >&2
-		say "cannot fetch the source of Xen 4.17 (build/logs/${log##*/}); XEN_SOURCE= names a tree of one's own" >&2
+		say "cannot fetch the source of Xen $release (build/logs/${log##*/}); XEN_SOURCE= names a tree of one's own" >&2
 		exit 75
 	}
 	rm -rf "$source/new"
@@ -92,6 +95,14 @@ if [ ! -d "$pristine/.git" ]; then
 	rm -rf "$pristine"
 	mv "$source/new" "$pristine"
 fi
+
+# makefile_says NAME: what the hypervisor's Makefile sets it to.
+makefile_says() {
+	sed -n "s/^export $1 *= *\([0-9]*\)\$/\1/p" "$pristine/xen/Makefile"
+}
+release=$(makefile_says XEN_VERSION).$(makefile_says XEN_SUBVERSION)
+queue=$TOP/patches/xen-$release
+[ -e "$queue/series" ] || die "this is Xen $release: there is no patches/xen-$release"
 
 id=$({ kgit "$pristine" rev-parse HEAD; cat "$queue"/series "$queue"/*.patch; } | sha256sum)
 if [ "$(cat "$patched/source.id" 2>/dev/null)" != "$id" ]; then
@@ -151,7 +162,7 @@ configure() {
 	cp /usr/share/misc/config.{guess,sub} .
 	./autogen.sh
 	./configure --prefix=/usr --libdir=/usr/lib/x86_64-linux-gnu --sysconfdir=/etc \
-		--localstatedir=/var --with-libexec-leaf-dir=xen-4.17 --with-system-qemu=/bin/false \
+		--localstatedir=/var --with-libexec-leaf-dir="xen-$release" --with-system-qemu=/bin/false \
 		--disable-{docs,stubdom,xen,rombios,seabios,ovmf,ipxe,qemu-traditional,ocamltools} \
 		--disable-{xsmpolicy,pvshim,golang,systemd}
 }
