@@ -258,11 +258,12 @@ static void free_one(struct page *page, struct zone *zone, unsigned int order, b
 		    (!migratetype_is_mergeable(mt) || !migratetype_is_mergeable(buddy_mt)))
 			break;
 		del_free(buddy, zone, order, buddy_mt);
+		/* Who takes it apart finds all of it of one type. */
+		for (i = 0; mt != buddy_mt && i < 1UL << order; i += pageblock_nr_pages)
+			block_type[(buddy_pfn + i) >> pageblock_order] = mt;
 		pfn &= ~(1UL << order);
 		page = &mem_map[pfn];
 		order++;
-		if (order > pageblock_order)
-			mt = get_pageblock_migratetype(page);
 	}
 	add_free(page, zone, order, get_pageblock_migratetype(page), tail);
 }
@@ -321,11 +322,13 @@ void pageblock_set_type(unsigned long pfn, int mt)
 	unsigned int order;
 
 	/* A free page that is larger is taken apart. */
-	head = &mem_map[ALIGN_DOWN(start, MAX_ORDER_NR_PAGES)];
-	if (PageBuddy(head) && buddy_order(head) > pageblock_order) {
-		del_free(head, page_zone(head), buddy_order(head), get_pageblock_migratetype(head));
+	for (order = pageblock_order + 1; order <= MAX_PAGE_ORDER; order++) {
+		head = &mem_map[ALIGN_DOWN(start, 1UL << order)];
+		if (!PageBuddy(head) || buddy_order(head) != order)
+			continue;
+		del_free(head, page_zone(head), order, get_pageblock_migratetype(head));
 		block_type[start >> pageblock_order] = mt;
-		for (i = 0; i < MAX_ORDER_NR_PAGES; i += pageblock_nr_pages)
+		for (i = 0; i < 1UL << order; i += pageblock_nr_pages)
 			free_one(head + i, page_zone(head), pageblock_order, true);
 		return;
 	}
@@ -434,9 +437,11 @@ static void free_prepared(struct page *page, unsigned int order)
 		if (++zone->pcp_count > 8)
 			drain_pcp(zone);
 	} else if (order > pageblock_order) {
+		unsigned long i;
+
 		/* Its blocks may have become different ones meanwhile. */
-		free_one(page, zone, pageblock_order, false);
-		free_one(page + pageblock_nr_pages, zone, pageblock_order, false);
+		for (i = 0; i < 1UL << order; i += pageblock_nr_pages)
+			free_one(page + i, zone, pageblock_order, false);
 	} else {
 		free_one(page, zone, order, false);
 	}
@@ -1045,13 +1050,11 @@ void machine_check(void)
 						fail("pfn %lu on the free list of type %u, its block is of %d",
 						     page_to_pfn(page), t,
 						     get_pageblock_migratetype(page));
-					if (o > pageblock_order) {
-						int other = get_pageblock_migratetype(
-							page + pageblock_nr_pages);
+					for (pfn = pageblock_nr_pages; pfn < 1UL << o;
+					     pfn += pageblock_nr_pages) {
+						int other = get_pageblock_migratetype(page + pfn);
 
-						if (other != (int)t &&
-						    !(migratetype_is_mergeable(other) &&
-						      migratetype_is_mergeable((int)t)))
+						if (other != (int)t)
 							fail("pfn %lu: a free page of types %u and %d",
 							     page_to_pfn(page), t, other);
 					}

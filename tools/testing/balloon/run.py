@@ -96,6 +96,8 @@ def tests(options):
                          [f'{out}/san/random_test', str(small), LENGTH], {'SEED': seed + half * 1000}))
         jobs.append((f'random operations, 32 pages a superframe, seed {seed}',
                      [f'{out}/san16/random_test', str(large), LENGTH], {'SEED': seed}))
+    jobs.append((f'random operations, free pages of 8M, seed {first}',
+                 [f'{out}/large/random_test', str(small // 8), LENGTH], {'SEED': first}))
     jobs += [
         ('plan, 2 pages a superframe', [f'{out}/san20/plan_test'], {'SEED': first}),
         ('plan, 512 pages a superframe', [f'{out}/san12/plan_test'], {'SEED': first}),
@@ -112,7 +114,7 @@ def tests(options):
 
 def repeat(options):
     """One step of one seed, with all that went before it."""
-    for flavour in 'san', 'san16':
+    for flavour in 'san', 'san16', 'large':
         done = subprocess.run([f'{options.out}/{flavour}/random_test', '1', LENGTH],
                               env={**os.environ, 'VERBOSE': '1'}, text=True, errors='replace',
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -49,7 +49,10 @@
 #define PAGE_SHIFT		12
 #endif
 #define PAGE_SIZE		(1UL << PAGE_SHIFT)
+/* Two superframes at most, as on x86, unless said otherwise. */
+#ifndef MAX_PAGE_ORDER
 #define MAX_PAGE_ORDER		(21 - PAGE_SHIFT + 1)
+#endif
 #define NR_PAGE_ORDERS		(MAX_PAGE_ORDER + 1)
 #define MAX_ORDER_NR_PAGES	(1UL << MAX_PAGE_ORDER)
 #define MAX_NUMNODES		1024

@@ -1516,6 +1516,15 @@ static bool rings_are_old(void)
 	return false;
 }
 
+/* What is off the lists for a moment where a free page is taken, or a part of it. */
+static unsigned long taken_at_once(struct page *page)
+{
+	unsigned int order = buddy_order(page);
+
+	return 1UL << (MAX_PAGE_ORDER - SUPERFRAME_ORDER > 1 && order > SUPERFRAME_ORDER ?
+		       SUPERFRAME_ORDER : order);
+}
+
 /* Everybody is well-behaved, and time passes: the target is met, or there is a reason. */
 static void op_quiet(void)
 {
@@ -1614,10 +1623,10 @@ static void op_quiet(void)
 					    migratetype_is_mergeable(
 						    get_pageblock_migratetype(page)) &&
 					    !world_straddles(pfn) &&
-					    /* Nor what __isolate_free_page() leaves to the zone. */
+					    /* Nor what the zone has to keep. */
 					    zone_watermark_ok(zone, 0,
 							      zone->_watermark[WMARK_MIN] +
-								      (1UL << buddy_order(page)),
+								      taken_at_once(page),
 							      0, ALLOC_CMA))
 						can += 1UL << buddy_order(page);
 				}
