@@ -96,8 +96,9 @@ def tests(options):
                          [f'{out}/san/random_test', str(small), LENGTH], {'SEED': seed + half * 1000}))
         jobs.append((f'random operations, 32 pages a superframe, seed {seed}',
                      [f'{out}/san16/random_test', str(large), LENGTH], {'SEED': seed}))
-    jobs.append((f'random operations, free pages of 8M, seed {first}',
-                 [f'{out}/large/random_test', str(small // 8), LENGTH], {'SEED': first}))
+    for flavour, what in ('large', 'free pages of 8M'), ('halves', 'pageblocks of 1M'):
+        jobs.append((f'random operations, {what}, seed {first}',
+                     [f'{out}/{flavour}/random_test', str(small // 8), LENGTH], {'SEED': first}))
     jobs += [
         ('plan, 2 pages a superframe', [f'{out}/san20/plan_test'], {'SEED': first}),
         ('plan, 512 pages a superframe', [f'{out}/san12/plan_test'], {'SEED': first}),
@@ -114,7 +115,7 @@ def tests(options):
 
 def repeat(options):
     """One step of one seed, with all that went before it."""
-    for flavour in 'san', 'san16', 'large':
+    for flavour in 'san', 'san16', 'large', 'halves':
         done = subprocess.run([f'{options.out}/{flavour}/random_test', '1', LENGTH],
                               env={**os.environ, 'VERBOSE': '1'}, text=True, errors='replace',
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

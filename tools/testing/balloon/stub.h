@@ -836,7 +836,10 @@ extern unsigned long max_pfn_value;
 #define totalram_pages()	totalram
 #define get_num_physpages()	max_pfn_value
 
-#define pageblock_order		((unsigned int)(21 - PAGE_SHIFT))
+#ifndef PAGEBLOCK_ORDER
+#define PAGEBLOCK_ORDER		(21 - PAGE_SHIFT)
+#endif
+#define pageblock_order		((unsigned int)PAGEBLOCK_ORDER)
 #define pageblock_nr_pages	(1UL << pageblock_order)
 #define pageblock_start_pfn(p)	ALIGN_DOWN(p, pageblock_nr_pages)
 #define pfn_to_page(pfn)	(mem_map + (pfn))

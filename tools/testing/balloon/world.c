@@ -427,13 +427,21 @@ void balloon_evacuate_anew(void)
 	world.evacuated = 0;
 }
 
+static void range_set_type(unsigned long pfn, unsigned long nr, int mt)
+{
+	unsigned long i;
+
+	for (i = pfn; i < pfn + nr; i += pageblock_nr_pages)
+		pageblock_set_type(i, mt);
+}
+
 /* One block: guest's pages move elsewhere in the zone. */
 static bool evacuate_block(struct zone *zone, unsigned long pfn)
 {
 	unsigned long i;
-	int mt = get_pageblock_migratetype(&mem_map[pfn]);
 
-	if (!pageblock_pfn_to_page(pfn, pfn + SF, zone) || !migratetype_is_mergeable(mt))
+	if (!pageblock_pfn_to_page(pfn, pfn + SF, zone) ||
+	    !balloon_block_mergeable(&mem_map[pfn]))
 		return false;
 	for (i = pfn; i < pfn + SF; i++) {
 		if (page_zone(&mem_map[i]) != zone || !mem_map[i].online ||
@@ -443,7 +451,7 @@ static bool evacuate_block(struct zone *zone, unsigned long pfn)
 		    (frame[i].use == FRAME_GUEST && one_in(64)))
 			return false;
 	}
-	pageblock_set_type(pfn, MIGRATE_ISOLATE);
+	range_set_type(pfn, SF, MIGRATE_ISOLATE);
 	for (i = pfn; i < pfn + SF; i++)
 		if (frame[i].head)
 			guest_free(i);
@@ -479,7 +487,7 @@ bool balloon_evacuate(struct balloon *b, int nid, unsigned long pages, struct ba
 			page_offline_end();
 			*nr = 1;
 		}
-		pageblock_set_type(pfn, MIGRATE_MOVABLE);
+		range_set_type(pfn, SF, MIGRATE_MOVABLE);
 		break;
 	}
 	return true;
@@ -1245,14 +1253,6 @@ static void empty_range(unsigned long pfn, unsigned long nr, bool friendly)
 	drain_all_pages(NULL);
 }
 
-static void range_set_type(unsigned long pfn, unsigned long nr, int mt)
-{
-	unsigned long i;
-
-	for (i = pfn; i < pfn + nr; i += pageblock_nr_pages)
-		pageblock_set_type(i, mt);
-}
-
 static void op_offline(void)
 {
 	unsigned long nr, pfn = mergeable_range(&nr), i;
@@ -1371,9 +1371,9 @@ static void op_pageblock(void)
 	static const int types[] = { MIGRATE_UNMOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_CMA,
 				     MIGRATE_HIGHATOMIC, MIGRATE_MOVABLE, MIGRATE_MOVABLE,
 				     MIGRATE_ISOLATE };
-	unsigned long pfn = round_down(rnd(max_pfn_value), SF), i;
+	unsigned long pfn = pageblock_start_pfn(rnd(max_pfn_value)), i;
 
-	for (i = pfn; i < pfn + SF; i++)
+	for (i = pfn; i < pfn + pageblock_nr_pages; i++)
 		if (!mem_map[i].online || page_zone(&mem_map[i]) != page_zone(&mem_map[pfn]))
 			return;
 	guest_took = true;
