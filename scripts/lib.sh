@@ -27,7 +27,7 @@ SAID=${BUILD#"$TOP"/}			# as messages name it
 # name, the flavour's or whatever it is.
 PAGES=${PAGES:-4k}
 case ${ARCH:-x86} in
-x86|x86_64)
+x86|x86_64|amd64)
 	ON= CROSS=
 	if [ "$PAGES" != 4k ]; then
 		echo "${0##*/}: PAGES=$PAGES: base pages are 4k but with ARCH=arm64" >&2
