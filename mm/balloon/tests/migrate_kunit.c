@@ -379,7 +379,7 @@ static struct kunit_case migrate_cases[] = {
 
 static struct kunit_suite migrate_suite = {
 	.name = "balloon_migrate",
-	.init = test_balloon_init,
+	.init = test_range_init,
 	.exit = test_balloon_exit,
 	.test_cases = migrate_cases,
 };

@@ -127,8 +127,6 @@ int test_balloon_init(struct kunit *test)
 
 	if (!t)
 		return -ENOMEM;
-	if (SUPERFRAME_PAGES < 512)
-		kunit_skip(test, "written for blocks of 512 pages");
 	t->ext = kunit_kcalloc(test, 2 * SUPERFRAME_PAGES, sizeof(*t->ext), GFP_KERNEL);
 	if (!t->ext)
 		return -ENOMEM;
@@ -154,6 +152,19 @@ int test_balloon_init(struct kunit *test)
 	t->b.stopped = true;
 	test->priv = t;
 	return 0;
+}
+
+/**
+ * test_range_init - prepare a test with real pages and their pageblocks
+ * @test: the test
+ *
+ * Return: as test_balloon_init(). It is skipped, too, where a pageblock is more than a block.
+ */
+int test_range_init(struct kunit *test)
+{
+	if (pageblock_order > SUPERFRAME_ORDER)
+		kunit_skip(test, "what is isolated would have others' pages, too");
+	return test_balloon_init(test);
 }
 
 /**

@@ -38,6 +38,7 @@ struct test_balloon {
 long test_inflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr);
 long test_deflate(struct balloon *b, const struct balloon_extent *ext, unsigned int nr);
 int test_balloon_init(struct kunit *test);
+int test_range_init(struct kunit *test);
 void test_balloon_exit(struct kunit *test);
 
 void expect_pages(struct kunit *test, unsigned long superframes, unsigned long partial,

@@ -235,7 +235,7 @@ static struct kunit_case vacate_cases[] = {
 
 static struct kunit_suite vacate_suite = {
 	.name = "balloon_vacate",
-	.init = test_balloon_init,
+	.init = test_range_init,
 	.exit = test_balloon_exit,
 	.test_cases = vacate_cases,
 };
