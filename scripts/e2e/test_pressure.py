@@ -199,7 +199,7 @@ class Unreclaimable(PressureTest):
 class Watermarks(PressureTest):
     def test_as_at_boot(self):
         """Whoever computes them meanwhile sees small zones; when all is back, that is mended."""
-        guest = self.boot(nodes=[1024] * 2, append=f'{QUIET} transparent_hugepage=always')
+        guest = self.boot(nodes=[512] * 2, append=f'{QUIET} transparent_hugepage=always')
         marks = self.high_marks(guest)
         thp = '/sys/kernel/mm/transparent_hugepage/enabled'
         ways = {
@@ -214,7 +214,7 @@ class Watermarks(PressureTest):
         # The last one first: a value of the administrator's own outlives the others.
         for way in 'a block off and on', 'THP', 'min_free_kbytes':
             with self.subTest(way):
-                self.settle(guest, 1800 * MIB)
+                self.settle(guest, 800 * MIB)
                 guest.sh(ways[way], 600)
                 self.settle(guest, 0)
                 self.assert_marks(guest, marks)
