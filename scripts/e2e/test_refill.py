@@ -290,7 +290,7 @@ class Faults(RefillTest):
     def test_targets_move_under_many_threads(self):
         guest = self.boot(nodes=[512] * 4)
         guest.sh('for n in 0 1 2 3; do '
-                 '(while [ ! -e /tmp/stop ]; do locality 60 --cpu $n --threads 8; done) '
+                 '(while [ ! -e /tmp/stop ]; do locality 60 --cpu $n --threads 16; done) '
                  '> /dev/null 2>&1 & done')
         for step in range(40):
             guest.set_balloon((step * 7 % 10) * 64 * MIB + step * PAGE)
