@@ -289,6 +289,35 @@ static inline long squeeze(int a, int b)
 	return squeeze_but(a, b, SLACK);
 }
 
+/*
+ * How much of WANT, in base pages, a squeezed node may give without a refill,
+ * asked before and, for slab, after: what it has above its high watermark, and
+ * between that and the low one (less than a quarter of WANT), and what slab gave
+ * back meanwhile, KASAN's quarantine above all.
+ */
+struct own {
+	long free;
+	long slab;
+};
+
+static inline struct own own_before(int nid)
+{
+	struct own own;
+	struct node_memory m;
+
+	node_memory(nid, &m);
+	own.free = m.above + (long)(WANT / PAGE) / 4;
+	own.slab = node_meminfo_kb(nid, "Slab") * 1024 / PAGE;
+	return own;
+}
+
+static inline long own_after(int nid, struct own before)
+{
+	long slab = before.slab - node_meminfo_kb(nid, "Slab") * 1024 / PAGE;
+
+	return before.free + (slab > 0 ? slab : 0);
+}
+
 /* The host's target falls below what is ballooned, and is watched from now on. */
 static inline int give_credit(long pages, long credit)
 {
