@@ -78,7 +78,9 @@ nodes-1024)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		targets+=" drivers/xen/balloon_numa.o drivers/xen/balloon_nodes.o drivers/base/node.o" ;;
 i386)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=i386
-		targets="$patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
+		targets="$patched_mm drivers/virtio/virtio_balloon.o"
+		# Newer kernels have no nodes there.
+		[ "$KERNEL" != 6.12 ] || targets+=" drivers/base/node.o" ;;
 arm64|arm64-4k)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		arch=arm64 cross=aarch64-linux-gnu-
 		targets="mm/balloon/ mm/vmstat.o $lists drivers/virtio/virtio_balloon.o"

@@ -918,6 +918,8 @@ class Terminal(Case):
             if shell:
                 before[3] |= termios.ICANON | termios.ECHO
                 termios.tcsetattr(self.tty, termios.TCSANOW, before)
+                # Two of its characters are told as numbers where it was not canonical.
+                before = termios.tcgetattr(self.tty)
             while select.select([self.keys], [], [], 0)[0]:
                 os.read(self.keys, 65536)
             os.kill(self.tool.pid, signal.SIGCONT)

@@ -89,6 +89,8 @@ typedef u64 ktime_t;
 #define __initdata
 #define __ro_after_init
 #define __read_mostly
+/* Newer kernels tell clang that a function may read what others change. */
+#define __context_unsafe(...)
 #define __must_check		__attribute__((warn_unused_result))
 #define __maybe_unused		__attribute__((unused))
 #define __always_unused		__attribute__((unused))
