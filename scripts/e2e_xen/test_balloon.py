@@ -21,8 +21,12 @@ class Hypercalls:
 
     def __init__(self, domain):
         self.domain = domain
-        domain.sh(f'[ -d {TRACING}/events ] || mount -t tracefs none {TRACING}; '
-                  f'echo > {TRACING}/trace; echo 1 > {TRACING}/events/xen_balloon/enable')
+        domain.sh(f'[ -d {TRACING}/events ] || mount -t tracefs none {TRACING}')
+        self.begin()
+
+    def begin(self):
+        """Again. The first time takes memory, for the ring buffer."""
+        self.domain.sh(f'echo > {TRACING}/trace; echo 1 > {TRACING}/events/xen_balloon/enable')
 
     def end(self):
         text = self.domain.sh(f'echo 0 > {TRACING}/events/xen_balloon/enable; '
