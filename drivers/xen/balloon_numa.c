@@ -13,6 +13,7 @@
 #include <linux/mutex.h>
 #include <linux/pm.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include <acpi/acpi_numa.h>
 #include <asm/xen/hypercall.h>
@@ -643,11 +644,6 @@ static struct balloon balloon = {
  */
 static void apply(bool again)
 {
-	unsigned long most = round_up(lent, LEND_CHUNK);
-
-	/* One who gives back may borrow again at once. */
-	if (most > borrowed || borrowed - most > LEND_CHUNK || !lent)
-		borrowed = most;
 	if (target == max(wanted, borrowed) && !again)
 		return;
 	target = max(wanted, borrowed);
@@ -693,10 +689,30 @@ unsigned long xen_numa_balloon_add(unsigned long pfn, unsigned long nr)
 	return nr;
 }
 
-static void borrow(long pages, bool again)
+/* Nobody has borrowed it after all: the guest is to have what the host wants it to have. */
+static void repay(struct work_struct *work)
 {
 	mutex_lock(&target_lock);
+	borrowed = lent;
+	apply(false);
+	mutex_unlock(&target_lock);
+}
+
+static DECLARE_DELAYED_WORK(repay_work, repay);
+
+static void borrow(long pages, bool again)
+{
+	unsigned long most;
+
+	mutex_lock(&target_lock);
 	lent += pages;
+	most = round_up(lent, LEND_CHUNK);
+	/* One who gives back may borrow again at once. */
+	if (lent > borrowed || borrowed > most + LEND_CHUNK)
+		borrowed = most;
+	/* But some of it, as the grant table, may be lent for good. */
+	if (borrowed > lent)
+		schedule_delayed_work(&repay_work, HZ);
 	apply(again);
 	mutex_unlock(&target_lock);
 }
