@@ -105,7 +105,10 @@ class Balloon(XenTest):
 
         def compacted():
             domain.sh('echo 1 > /proc/sys/vm/compact_memory; sleep 1')
-            return stat(domain, 'migrate') > before
+            # Others compact, too, and may be at it still.
+            seen = stat(domain, 'migrate')
+            domain.sh('sleep 1')
+            return stat(domain, 'migrate') == seen > before
         self.wait_for(compacted, 'compaction of ballooned pages')
         made = calls.end()
         return made, stat(domain, 'migrate') - before
