@@ -169,7 +169,7 @@ class Balloon(XenTest):
         def compacted():
             domain.sh('echo 1 > /proc/sys/vm/compact_memory; sleep 1')
             return int(domain.read(blocks)) < SUPERFRAME
-        self.wait_for(compacted, 'all partial blocks but one to be superframes', 120)
+        self.wait_for(compacted, 'all partial blocks but one to be superframes', 300)
         now, left = domain.blocks()
         # Those that had holes, and that the guest has all of now.
         mended = [block for block, pages in parts.items()
