@@ -25,12 +25,17 @@
 # With ARCH=arm64, release and debug are of that machine, with base pages of 4K or PAGES=64k:
 # build/release-arm64-4k/arch/arm64/boot/Image and so on.
 #
+# With --config before it, only the configuration of that name is made, in a folder of its own:
+# build/release-config/.config.
+#
 # The whole output goes to build/logs/build-FLAVOUR.log. With KERNEL=next all of this is of the newest
 # kernel, and lies under build/next/.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+only=
+[ "${1-}" != --config ] || { only=-config; shift; }
 flavour=${1-}
 targets=bzImage
 arch=x86
@@ -93,7 +98,7 @@ riscv64|s390x|loongarch64)
 		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		cross=$flavour-linux-gnu- arch=${flavour%64} arch=${arch/s390x/s390}
 		targets="$patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
-*)		die "usage: build.sh vanilla | release | debug | irqsoff | kcsan | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | arm64-4k | ppc64le | riscv64 | s390x | loongarch64" ;;
+*)		die "usage: build.sh [--config] vanilla | release | debug | irqsoff | kcsan | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | arm64-4k | ppc64le | riscv64 | s390x | loongarch64" ;;
 esac
 [ -z "$ON" ] || [[ $flavour == @(release|debug) ]] || die "$flavour is none of ARCH=$ARCH"
 fragments=()
@@ -102,6 +107,7 @@ for name in $names; do
 		[ ! -e "$TOP/configs/$name.config" ] || fragments+=("$TOP/configs/$name.config")
 	done
 done
+obj+=$only
 log=$BUILD/logs/build-$flavour$ON.log
 
 [[ $flavour != upstream* || $KERNEL = next ]] ||
@@ -194,6 +200,7 @@ put() {
 }
 
 configure
+[ -z "$only" ] || exit 0
 
 if [[ $targets =~ ^(bzImage|vmlinux|Image)$ ]] && grep -q '=m$' "$obj/.config"; then
 	targets+=' modules'
