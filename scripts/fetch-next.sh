@@ -12,7 +12,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 package=linux-source-$NEXT
-suite=trixie-backports
+suite=$NEXT_SUITE
 dir=$BUILD/apt
 log=$BUILD/logs/fetch.log
 

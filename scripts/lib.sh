@@ -8,6 +8,7 @@ TOP=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 # a folder of its own; what concerns no kernel is shared.
 KERNEL=${KERNEL:-6.12}
 NEXT=7.3				# the one that patches/linux-next is for
+NEXT_SUITE=trixie-backports		# where Debian has it
 SHARED=$TOP/build
 case $KERNEL in
 6.12)	BUILD=$SHARED

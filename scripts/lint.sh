@@ -152,6 +152,7 @@ run spdx spdx
 run series scripts/check-series.sh
 run xen-series scripts/xen-build.sh source
 run W=1-and-sparse scripts/build.sh lint
+[ "$KERNEL" != 6.12 ] || run debian-config scripts/config-diff.sh
 run floors-self-test scripts/floors.py --self-test
 run floors scripts/floors.py "$BUILD/lint/mm/balloon"
 exit $failed
