@@ -689,7 +689,7 @@ unsigned long xen_numa_balloon_add(unsigned long pfn, unsigned long nr)
 	return nr;
 }
 
-/* Nobody has borrowed it after all: the guest is to have what the host wants it to have. */
+/* What nobody has borrowed by now is the guest's: the host wants it to have it. */
 static void repay(struct work_struct *work)
 {
 	mutex_lock(&target_lock);
