@@ -315,7 +315,7 @@ TEST_F_TIMEOUT(balloon, mends_what_it_took, LONG)
 	ASSERT_TRUE(count_blocks(&before, &partial));
 	inflate(_metadata, &u, want, 100);
 	left = before - want / SUPERFRAME;
-	end = now() + 90;
+	end = now() + 300;
 	do {
 		ASSERT_TRUE(count_blocks(&after, &partial));
 	} while (after < left + 40 && now() < end);
@@ -364,7 +364,7 @@ TEST_F_TIMEOUT(balloon, partial_blocks_are_put_together, LONG)
 	ASSERT_EQ(0, write_text("/proc/sys/vm/compact_memory", "1\n"));
 	ASSERT_EQ(0, write_number(HOLD, 0));
 	/* The worker sees to what compaction leaves. */
-	end = now() + 60;
+	end = now() + 300;
 	do {
 		ASSERT_TRUE(wait_settled(20));
 		ASSERT_TRUE(count_blocks(&whole, &after));

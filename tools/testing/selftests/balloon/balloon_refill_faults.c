@@ -550,10 +550,14 @@ static void contention(struct __test_metadata *_metadata, const char *mode)
 	srandom(1);
 	/* If by chance that was enough for all of them, all are on one node the second time. */
 	for (rounds = 0; rounds < 2 && sum_stat("refill") == before.refills; rounds++) {
-		ASSERT_TRUE(start(threads, THREADS, each, 0, 50 * SHORT, nid));
+		/*
+		 * And have it for longer then: where they write slowly, few have all of theirs
+		 * at a time otherwise.
+		 */
+		ASSERT_TRUE(start(threads, THREADS, each, 0, (rounds ? 200 : 50) * SHORT, nid));
 		nid = here();
-		/* Emulated, so many threads need a while to get going. */
-		end = now() + 30;
+		/* Emulated, so many threads need a while to get going, one CPU's above all. */
+		end = now() + (rounds ? 240 : 30);
 		for (i = 0; i < MOVES || (sum_stat("refill") == before.refills && now() < end);
 		     i++) {
 			/* Held when there is credit, so that threads get some of it. */
