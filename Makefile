@@ -70,6 +70,12 @@ test-arm64: ## the same on an emulated arm64 machine, with base pages of 4K and 
 		$(MAKE) --no-print-directory ARCH=arm64 PAGES=$$pages test-short || status=1; \
 	done; exit $$status
 
+.PHONY: test-rt
+test-rt: deps ## KUnit and the selftests on a kernel with PREEMPT_RT
+	@scripts/build.sh rt
+	@scripts/initramfs.sh rt
+	@scripts/test.py --kernel rt kunit kselftest
+
 # The trees' lists of headers are enough: no kernel is built for these.
 .PHONY: test-user fuzz
 test-user: deps ## the core in user space, against a model; OPS= is more, SEED= STEP= repeats

@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Builds one kernel: build.sh vanilla | release | debug | kcsan | lint | upstream | VARIANT
+# Builds one kernel: build.sh vanilla | release | debug | kcsan | rt | lint | upstream | VARIANT
 #
 #   vanilla   the unpatched kernel, configured as release    build/vanilla/bzImage
 #   release   what is run and measured                       build/bzImage, build/vmlinux
 #   debug     what tests run, with modules                   build/debug/arch/x86/boot/bzImage
 #   kcsan     as debug, but looks for data races instead of memory errors
+#   rt        as debug, with PREEMPT_RT
 #   irqsoff   as release, and traces how long interrupts are off: for bench/irqsoff.py
 #   lend      as release, for guests of Xen: foreign memory is mapped at ballooned pages, and nodes
 #             are none that firmware knows of
@@ -64,7 +65,7 @@ release|debug)	src=$LINUX obj=$BUILD/$flavour$ON names="base balloon $flavour"
 		fi ;;
 lend)		src=$LINUX obj=$BUILD/lend names="base balloon release lend" ;;
 irqsoff)	src=$LINUX obj=$BUILD/irqsoff names="base balloon release irqsoff" ;;
-kcsan)		src=$LINUX obj=$BUILD/kcsan names="base balloon debug kcsan" ;;
+kcsan|rt)	src=$LINUX obj=$BUILD/$flavour names="base balloon debug $flavour" ;;
 lint)		src=$LINUX obj=$BUILD/lint names="base balloon debug"
 		targets="W=1e C=2 CF=-Wsparse-error mm/balloon/ drivers/virtio/virtio_balloon.o"
 		targets+=" drivers/xen/balloon_numa.o drivers/xen/balloon_pv.o"
@@ -98,7 +99,7 @@ riscv64|s390x|loongarch64)
 		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		cross=$flavour-linux-gnu- arch=${flavour%64} arch=${arch/s390x/s390}
 		targets="$patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
-*)		die "usage: build.sh [--config] vanilla | release | debug | irqsoff | kcsan | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | arm64-4k | ppc64le | riscv64 | s390x | loongarch64" ;;
+*)		die "usage: build.sh [--config] vanilla | release | debug | irqsoff | kcsan | rt | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | arm64-4k | ppc64le | riscv64 | s390x | loongarch64" ;;
 esac
 [ -z "$ON" ] || [[ $flavour == @(release|debug) ]] || die "$flavour is none of ARCH=$ARCH"
 fragments=()
@@ -161,7 +162,7 @@ configure() {
 	}
 	# A variant lacks much of what base.config wants, and so does another machine.
 	case $flavour$ON in
-	vanilla|release|debug|irqsoff|kcsan|lend|lint)	;;
+	vanilla|release|debug|irqsoff|kcsan|rt|lend|lint)	;;
 	upstream*)	fragments=("$TOP/configs/upstream.config") ;;
 	*-arm64-*)	mapfile -t fragments < <(printf '%s\n' "${fragments[@]}" | grep -v /base) ;;
 	*)	echo "$id" > "$obj/.fragments"

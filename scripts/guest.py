@@ -64,6 +64,7 @@ def kernel_of(flavour):
     return os.path.join(BUILD, {'vanilla': 'vanilla/bzImage', 'release': 'bzImage',
                                 'debug': 'debug/arch/x86/boot/bzImage',
                                 'kcsan': 'kcsan/arch/x86/boot/bzImage',
+                                'rt': 'rt/arch/x86/boot/bzImage',
                                 'irqsoff': 'irqsoff/arch/x86/boot/bzImage',
                                 'lend': 'lend/arch/x86/boot/bzImage',
                                 'upstream-before': 'vanilla/upstream/arch/x86/boot/bzImage',

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Packs what a guest runs: initramfs.sh vanilla | release | debug | xen
+# Packs what a guest runs: initramfs.sh vanilla | release | debug | kcsan | rt | xen
 #
 # busybox, our init and agent, balloonstat, the programs of scripts/guest/*.c and of the selftests,
 # and the flavour's modules, into build/initramfs-FLAVOUR.cpio.gz. The selftests are run on the debug
-# kernel, and in others' guests they would take 10 MiB; a guest of an emulated Xen, which is slow, has no
+# kernel or one of its kind, and in others' guests they would take 10 MiB; a guest of an emulated Xen, which is slow, has no
 # use for modules either, but it has programs that others have no use for. (Each MiB here is one that
 # a guest's watermarks do not know of at first.) With ARCH=arm64, of and for that machine:
 # build/initramfs-release-arm64-4k.cpio.gz and so on.
@@ -13,7 +13,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-flavour=${1:?usage: initramfs.sh vanilla | release | debug | xen}
+flavour=${1:?usage: initramfs.sh vanilla | release | debug | kcsan | rt | xen}
 obj=$BUILD/$flavour$ON
 [ "$flavour" != vanilla ] || obj=$BUILD/vanilla/release
 programs=$BUILD/guest-bin${ON:+-$ARCH}
@@ -42,7 +42,7 @@ inputs() {
 	echo "$busybox bin/busybox"
 	echo "$TOP/scripts/guest/init init"
 	echo "$TOP/scripts/guest/agent agent"
-	[ "$flavour" != debug ] || selftests=$BUILD/selftests${ON:+-$ARCH}
+	[[ $flavour != @(debug|kcsan|rt) ]] || selftests=$BUILD/selftests${ON:+-$ARCH}
 	for file in "$TOP"/scripts/guest/*.c balloonstat; do
 		name=$(basename "$file" .c)
 		case $name in

@@ -203,7 +203,7 @@ def check_queue(tally, kernel):
               {'passed': '', 'skipped': said.split('\n')[-1]}.get(verdict, said))
 
 
-def build_selftests():
+def build_selftests(kernel='debug'):
     os.makedirs(SELFTESTS, exist_ok=True)
     env = None
     if ARM64:
@@ -212,7 +212,7 @@ def build_selftests():
                'CFLAGS': f'-isystem {root}/include', 'LDFLAGS': f'-L{root}/lib/aarch64-linux-gnu'}
     subprocess.run(['make', '-s', '-C', os.path.join(BUILD, 'linux/tools/testing/selftests/balloon'),
                     f'OUTPUT={SELFTESTS}'], check=True, env=env)
-    subprocess.run([os.path.join(TOP, 'scripts/initramfs.sh'), 'debug'], check=True)
+    subprocess.run([os.path.join(TOP, 'scripts/initramfs.sh'), kernel], check=True)
 
 
 def kselftest(tally, guest, program):
@@ -241,18 +241,18 @@ def kselftest(tally, guest, program):
         log.write(output)
 
 
-def in_guest(tally, name, programs, kunit=False):
+def in_guest(tally, kernel, name, programs, kunit=False):
     """KUnit's report of the boot, and kselftests against the simulated host: guests share a deque."""
     if not programs and not kunit:
         return
     try:
-        run_in_guest(tally, name, programs, kunit)
+        run_in_guest(tally, kernel, name, programs, kunit)
     except GuestError as error:
         tally.add(f'{name} in a guest', 'failed', str(error))
 
 
-def run_in_guest(tally, name, programs, kunit):
-    with Guest(flavour='debug', nodes=[NODE_MIB] * 4, dist=DIST, balloon=None, name=name,
+def run_in_guest(tally, kernel, name, programs, kunit):
+    with Guest(flavour=kernel, nodes=[NODE_MIB] * 4, dist=DIST, balloon=None, name=name,
                append='' if kunit else 'kunit.enable=0') as guest:
         if kunit:
             report = re.findall(r'^(?:\[[^]]*\])?\s{5,}((?:not )?ok \d+ .*)$', guest.console(), re.M)
@@ -331,6 +331,8 @@ def main():
                         help="what to run: 'kunit', 'kselftest', 'queue', 'builds', 'tools', 'user', "
                              "'run', names of selftests such as balloon_refill, or of end-to-end "
                              "tests such as test_virtio.Targets; by default everything but 'run'")
+    parser.add_argument('--kernel', default='debug', choices=['debug', 'kcsan', 'rt'],
+                        help='of KUnit and the selftests (debug); to be built before')
     options = parser.parse_args()
     tally = Tally()
     named = set(options.tests)
@@ -370,7 +372,7 @@ def main():
         jobs.append((main_job, tally))
     kunit = not named or 'kunit' in named
     if kunit or selftests or 'kselftest' in named:
-        build_selftests()
+        build_selftests(options.kernel)
         programs = [name for name in sorted(os.listdir(SELFTESTS))
                     if not named or 'kselftest' in named or name in selftests]
         unknown = selftests - set(programs)
@@ -378,9 +380,9 @@ def main():
             parser.error(f'{", ".join(unknown)}: no such selftest')
         programs = deque([name for name in LONGEST if name in programs] +
                          [name for name in programs if name not in LONGEST])
-        jobs.append((in_guest, tally, 'selftests', programs, kunit))
+        jobs.append((in_guest, tally, options.kernel, 'selftests', programs, kunit))
         if len(programs) > 1:
-            jobs.append((in_guest, tally, 'more-selftests', programs))
+            jobs.append((in_guest, tally, options.kernel, 'more-selftests', programs))
     jobs += [(end_to_end, test, tally) for test in e2e_tests]
     run_all(jobs)
 
