@@ -14,6 +14,7 @@ import unittest
 
 from common import BUILD, CORE, MIB, PAGE, GuestTest, Pattern, pages
 from guest import initramfs_of, kernel_of
+from scenes import as_disks
 
 DRIVER = '/sys/bus/virtio/drivers/virtio_balloon'
 MOST = 320 * MIB
@@ -126,15 +127,8 @@ class Middle(GuestTest):
 
     def test_another_kernel_without_a_reset(self):
         """Nobody but the driver tells the device that this kernel ends."""
-        extra = []
-        for of in (kernel_of, initramfs_of):
-            disk = f'{self.folder()}/{of.__name__}'
-            with open(of(self.flavour), 'rb') as source, open(disk, 'wb') as target:
-                text = source.read()
-                target.write(text + bytes(-len(text) % 512))
-            extra += ['-drive', f'file={disk},if=none,id={of.__name__},format=raw,readonly=on',
-                      '-device', f'virtio-blk-pci,drive={of.__name__}']
-        guest = self.start_guest(extra=extra)
+        guest = self.start_guest(extra=as_disks(
+            [kernel_of(self.flavour), initramfs_of(self.flavour)], self.folder()))
         for _ in range(self.rounds(2)):
             target = self.begin(guest)
             command = 'cat /dev/vda > /tmp/kernel; cat /dev/vdb > /tmp/initrd; ' \
