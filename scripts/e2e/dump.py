@@ -18,10 +18,12 @@ VMEMMAP = 0xffffea0000000000
 
 
 class Dump:
-    """An ELF core of a guest's physical memory, from QEMU's dump-guest-memory."""
+    """An ELF core of a guest's physical memory: QEMU's dump-guest-memory, or a guest's /proc/vmcore.
 
-    def __init__(self, path):
-        self.file = open(path, 'rb')
+    It is in a file, or is something that can be read as one."""
+
+    def __init__(self, core):
+        self.file = open(core, 'rb') if isinstance(core, str) else core
         offset, size, count = (struct.unpack_from('<Q', self._at(0, 64), 32)[0],
                                *struct.unpack_from('<HH', self._at(0, 64), 54))
         self.loads, notes = [], b''
@@ -73,9 +75,12 @@ class Dump:
         size = int(self.info['SIZE(page)'])
         at = int(self.info['OFFSET(page._mapcount)'])
         value = int(self.info['NUMBER(PAGE_OFFLINE_MAPCOUNT_VALUE)']) & 0xffffffff
-        count = 0
-        for start, length, _ in self.loads:
-            address, end = (VMEMMAP + pfn // 4096 * size for pfn in (start, start + length))
+        count = done = 0
+        # The kernel's own text and data are in /proc/vmcore twice.
+        for start, length, _ in sorted(self.loads):
+            address, end = (VMEMMAP + max(done, edge) // 4096 * size
+                            for edge in (start, start + length))
+            done = max(done, start + length)
             while address < end:
                 physical, left = self.virtual(address)
                 left = min(left, end - address)
