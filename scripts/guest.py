@@ -159,6 +159,8 @@ class Guest:
     backend     memfd, anon or hugetlbfs: one for all nodes, or a list
     prealloc    whether the host's memory is populated at the start; by default it is unless
                 the backend is anon
+    touched     MiB that the guest comes to touch, if that is far less than it has and nothing is
+                populated at the start: what the host must have
     cpus        a count, or for each node the list of its cpus; [] is a cpuless node
     balloon     properties of the balloon device; None: there is none
     pending     bytes that the host wants ballooned from the first moment on
@@ -171,9 +173,9 @@ class Guest:
     """
 
     def __init__(self, flavour='release', nodes=(1024,) * 4, dist=None, backend='memfd',
-                 prealloc=None, cpus=None, balloon={}, pending=0, append='', extra=(), accel=None,
-                 name=None, interactive=False, boot_timeout=600, kernel=None, initramfs=None,
-                 incoming=None):
+                 prealloc=None, touched=None, cpus=None, balloon={}, pending=0, append='', extra=(),
+                 accel=None, name=None, interactive=False, boot_timeout=600, kernel=None,
+                 initramfs=None, incoming=None):
         self.flavour = flavour
         self.kernel = kernel or kernel_of(flavour)
         self.initramfs = initramfs or initramfs_of(flavour)
@@ -181,6 +183,7 @@ class Guest:
         self.dist = dist
         self.backends = [backend] * len(self.sizes) if isinstance(backend, str) else backend
         self.prealloc = prealloc
+        self.touched = touched or sum(self.sizes)
         if cpus is None:
             cpus = len(self.sizes)
         self.cpus = split_cpus(cpus, len(self.sizes)) if isinstance(cpus, int) else cpus
@@ -357,8 +360,8 @@ class Guest:
     def _claim_memory(self):
         """Makes sure that the host has the memory, huge pages included, before it is short."""
         available = meminfo('MemAvailable')
-        if sum(self.sizes) * MIB > available:
-            raise GuestError(f'the guest wants {sum(self.sizes)} MiB, the host has '
+        if self.touched * MIB > available:
+            raise GuestError(f'the guest wants {self.touched} MiB, the host has '
                              f'{available // MIB} MiB to give')
         huge = sum(size for size, backend in zip(self.sizes, self.backends)
                    if backend == 'hugetlbfs') * MIB // HUGE
