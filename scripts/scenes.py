@@ -97,17 +97,29 @@ def zones(guest):
     """(node, zone) -> {'free': base pages, 'boost', 'min', 'low', 'high', 'present', 'managed', 'lists'}
 
     'lists' are free, too: those that CPUs keep for themselves. 'boost' is in the marks, for a while.
+    'free_cma' is the part of 'free' that only movable pages may have.
     """
     found, here = {}, None
     for line in guest.sh('cat /proc/zoneinfo').splitlines():
         match = re.match(r'Node (\d+), zone +(\S+)', line)
         if match:
             here = found.setdefault((int(match[1]), match[2]), {})
-        elif match := re.match(r'\s+(?:pages )?(free|boost|min|low|high|present|managed)\s+(\d+)$', line):
+        elif match := re.match(r'\s+(?:pages |nr_)?(free|free_cma|boost|min|low|high|present|managed)'
+                               r'\s+(\d+)$', line):
             here.setdefault(match[1], int(match[2]))
         elif match := re.match(r'\s+count: +(\d+)$', line):
             here['lists'] = here.get('lists', 0) + int(match[1])
     return {zone: figures for zone, figures in found.items() if figures.get('present')}
+
+
+def free_shares(guest, lists=True):
+    """Of each node: above its marks, which are the nodes' own, with what CPUs' LISTS keep, without CMA."""
+    free, present = {}, {}
+    for (node, _), zone in zones(guest).items():
+        free[node] = (free.get(node, 0) + zone['free'] + zone['lists'] * lists - zone['high'] -
+                      zone['free_cma'])
+        present[node] = present.get(node, 0) + zone['present']
+    return [free[node] / present[node] for node in sorted(free)]
 
 
 def node_sum(guest, figure):

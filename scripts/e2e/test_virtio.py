@@ -10,7 +10,7 @@ import unittest
 from common import (BUILD, CORE, GIB, HUGE, MIB, NODES, PAGE, PAGES_PER_HUGE, QUIET, REPORTING,
                     GuestTest, Pattern, pages)
 from dump import Dump
-from scenes import zones
+from scenes import free_shares
 
 
 class Returned(GuestTest):
@@ -27,7 +27,7 @@ class Returned(GuestTest):
         for n, node in enumerate(held):
             lost = before[n] - guest.host_bytes(n)
             self.assertAlmostEqual(lost, node * PAGE, delta=lost // 100, msg=f'node {n}')
-        shares = self.free_shares(guest)
+        shares = free_shares(guest)
         self.assertLess(max(shares) - min(shares), 0.03, shares)
         whole = sum(self.node_files(guest, 'nr_superframes')) * PAGES_PER_HUGE
         self.assertGreaterEqual(whole, 0.99 * pages(GIB))
@@ -38,14 +38,6 @@ class Returned(GuestTest):
         self.assert_holds(guest, 0)
         self.assertEqual(self.meminfo(guest, 'MemTotal'), total)
         pattern.stop()
-
-    def free_shares(self, guest):
-        """Of each node: above its marks, which are the nodes' own, and with what CPUs' lists keep."""
-        found = zones(guest)
-        return [sum(zone['free'] + zone['lists'] - zone['high']
-                    for (nid, _), zone in found.items() if nid == node) /
-                sum(zone['present'] for (nid, _), zone in found.items() if nid == node)
-                for node in range(4)]
 
     def assert_superframes_are_holes(self, guest):
         """Every 2M block all of whose pages are offline is a hole of its node's memory."""
