@@ -6,7 +6,7 @@ import time
 import unittest
 
 from common import CORE, GIB, MIB, NODES, PAGE, PAGES_PER_HUGE, QUIET, GuestTest, Pattern, pages
-from scenes import Disk, zones
+from scenes import Disk, free_shares, zones
 
 BLOCKS = '/sys/devices/system/memory'
 BUSY = '/sys/kernel/debug/balloon/busy'
@@ -168,6 +168,137 @@ class Gigantic(GuestTest):
         self.assert_consistent(guest)
         for pattern in patterns:
             pattern.stop()
+
+
+class Area(GuestTest):
+    """One node keeps an area for a gigantic page (CMA), and lends it to what can be moved.
+
+    The balloon does not take what is free there. What of it comes there is moved out again.
+    """
+
+    flavour = 'release'
+    node = 1
+    # Nearer to it than the other one is node 0.
+    dist = [[10, 15, 30], [15, 10, 30], [30, 30, 10]]
+    pool = f'{NODES}/node{node}/hugepages/hugepages-1048576kB/nr_hugepages'
+
+    def free_there(self, guest):
+        """Free base pages of the area."""
+        return sum(zone['free_cma'] for zone in zones(guest).values())
+
+    def find_area(self, guest):
+        """Its first page frame: where the gigantic page lies for which it is kept."""
+        self.assertGreater(self.free_there(guest), pages(GIB - 64 * MIB))
+        self.assertEqual(guest.sh(f'echo 1 > {self.pool}; cat {self.pool}').strip(), '1')
+        self.assertLess(self.free_there(guest), pages(8 * MIB))
+        found = [at for at in range(0, 8 * GIB, GIB)
+                 if self.kinds(guest, at // PAGE).get('huge') == pages(GIB)]
+        guest.write(self.pool, 0)
+        self.assertEqual(len(found), 1)
+        self.assertGreater(self.free_there(guest), pages(GIB - 8 * MIB))
+        return found[0] // PAGE
+
+    def kinds(self, guest, pfn):
+        """What the pages of a GiB are; nothing behind the end of memory."""
+        status, text = guest.status(f'frames range {pfn} {pages(GIB)}')
+        return numbers(text) if status == 0 else {}
+
+    def offline(self, guest, pfn, count):
+        return numbers(guest.sh(f'frames range {pfn} {count}'))['offline']
+
+    def a_base_page(self, guest, pfn, count):
+        """A ballooned one of a range that has one block in the balloon in part."""
+        while count > 1:
+            half = count // 2
+            there = self.offline(guest, pfn, half)
+            if not (there % PAGES_PER_HUGE if half >= PAGES_PER_HUGE else there):
+                pfn += half
+            count = half
+        self.assertEqual(self.offline(guest, pfn, 1), 1)
+        return pfn
+
+    def start_guest(self):
+        return self.boot(nodes=[1536, 2560, 1024], dist=self.dist, prealloc=False, touched=1024,
+                         append=f'{QUIET} hugetlb_cma={self.node}:1G')
+
+    def test_a_ballooned_page_leaves_it(self):
+        """It was moved there, as any page that can be moved."""
+        guest = self.start_guest()
+        area = self.find_area(guest)
+        for node in {0, 1, 2} - {self.node}:
+            guest.write(f'{NODES}/node{node}/balloon/limit', 0)
+        size = 256 * MIB + 200 * PAGE
+        self.settle(guest, size)
+        self.assertEqual(self.node_files(guest, 'nr_partial')[self.node], 200)
+        # Above 4G the node has as much beside the area, and that is where it gives first.
+        other, = {pages(4 * GIB), pages(5 * GIB)} - {area}
+        self.assertEqual(self.offline(guest, area, pages(GIB)), 0)
+        moved = f"sed -n 's/^migrate //p' {NODES}/node{self.node}/balloon/stat"
+        for _ in range(8):
+            # Who has a page soft offlined must have that one. All at once: within a second or two
+            # the balloon itself puts together what is scattered.
+            pfn = self.a_base_page(guest, other, pages(GIB))
+            said = guest.sh(f'echo {pfn * PAGE:#x} > {BLOCKS}/soft_offline_page; {moved}; '
+                            f"frames range {area} {pages(GIB)} | sed -n 's/^offline //p'; "
+                            f'echo 1 > {self.pool}; cat {self.pool}; {moved}', 300).split()
+            came, there, got, left = map(int, said)
+            print(f'# moved {came}, {there} of them there; {got} had; moved {left}', flush=True)
+            self.assertEqual(got, 1)
+            self.assertEqual(self.kinds(guest, area)['huge'], pages(GIB))
+            guest.write(self.pool, 0)
+            if there and left > came:
+                break
+            # It went elsewhere, or was brought back already.
+            time.sleep(2)
+        self.assertEqual((there, left), (1, came + 1))
+        self.assert_holds(guest, size)
+        self.settle(guest, 0)
+        self.assert_consistent(guest)
+
+    def test_is_not_the_balloons_and_can_be_had(self):
+        guest = self.start_guest()
+        area = self.find_area(guest)
+        total = self.meminfo(guest, 'MemTotal')
+
+        # What is free there counts for nothing: the node gives as much of the rest as others do.
+        self.settle(guest, 2 * GIB)
+        held = self.assert_holds(guest, 2 * GIB)
+        shares = free_shares(guest)
+        there = self.free_there(guest)
+        print(f'# {[n * PAGE // MIB for n in held]} MiB of {guest.sizes}; free shares '
+              f'{[round(share, 3) for share in shares]}, and {there * PAGE // MIB} MiB of the area',
+              flush=True)
+        self.assertLess(max(shares) - min(shares), 0.03, shares)
+        self.assertGreater(min(held), pages(256 * MIB))
+        self.assertEqual(self.stat(guest, 'inflate_remote'), [0] * 3)
+        self.assertGreater(there, pages(GIB - 64 * MIB))
+        self.assert_consistent(guest)
+
+        # All that there is to have. What is in the area then is a program's, for want of other
+        # memory there, and the gigantic page has it moved, not the balloon.
+        guest.set_balloon(guest.bytes() - 64 * MIB)
+        self.wait('the limit', lambda: 'guest-memory' in guest.read(f'{CORE}/state'))
+        pattern = Pattern(guest, 24, f'--node {self.node}')
+        kinds = self.kinds(guest, area)
+        self.assertGreater(kinds['lru'], pages(16 * MIB), kinds)
+        self.assertEqual(kinds['offline'], 0)
+        before = self.node_files(guest, 'nr_pages')
+        self.assertEqual(guest.sh(f'echo 1 > {self.pool}; cat {self.pool}', 300).strip(), '1')
+        self.assertEqual(self.kinds(guest, area)['huge'], pages(GIB))
+        after = self.node_files(guest, 'nr_pages')
+        print(f'# {[n * PAGE // MIB for n in before]} MiB at most; {kinds["lru"] * PAGE // MIB} MiB of '
+              f'the area in use; then {[n * PAGE // MIB for n in after]}', flush=True)
+        # It tries to get more all the time.
+        self.assertTrue(all(b <= a for b, a in zip(before, after)), (before, after))
+        self.wait('the limit', lambda: 'guest-memory' in guest.read(f'{CORE}/state'))
+        self.assert_consistent(guest)
+        pattern.verify()
+        guest.write(self.pool, 0)
+        self.settle(guest, 0)
+        self.assertEqual(self.meminfo(guest, 'MemTotal'), total)
+        self.assertLess(sum(guest.host_bytes(n) for n in range(3)), guest.touched * MIB)
+        self.assert_consistent(guest)
+        pattern.stop()
 
 
 class Destinations(GuestTest):
