@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The balloon on QEMU's virtio device, judged from the host."""
 
+import json
 import os
 import random
 import tempfile
@@ -363,11 +364,71 @@ class Machines(GuestTest):
         self.settle(guest, 0)
         self.assert_holds(guest, 0)
 
+    def test_64_nodes(self):
+        """As many as these kernels can have, of 128 MiB each; the host has little of it."""
+        began = time.monotonic()
+        guest = self.boot(flavour='release', nodes=[4096] * 2, prealloc=False, touched=1024,
+                          append=f'{QUIET} numa=fake=64')
+        said = guest.sh(f'cd {NODES}; for n in $(seq 0 63); do echo $(ls node$n/balloon); '
+                        'cat node$n/distance node$n/balloon/rings; echo; done').strip().split('\n\n')
+        self.assertEqual(len(said), 64)
+        for node, text in enumerate(said):
+            files, distances, *rings = text.splitlines()
+            self.assertEqual(files, said[0].splitlines()[0], node)
+            self.assertTrue({'nr_pages', 'target', 'limit', 'rings', 'stat'} <= set(files.split()))
+            distances = list(map(int, distances.split()))
+            self.assertEqual((len(distances), set(distances)), (64, {10, 20}))
+            # The node itself, those that are parts of the same one, those that are not.
+            self.assertEqual([(int(d), self.numbers(nodes)) for d, nodes in
+                              (ring.split(': ') for ring in rings)],
+                             [(10, [node])] + [(d, [n for n in range(64) if distances[n] == d and
+                                                    n != node]) for d in (10, 20)])
+        # Where programs run, CPUs' lists are a part of so small a node that is seen, and that changes.
+        lists = [a - b for a, b in zip(free_shares(guest), free_shares(guest, lists=False))]
+        quiet = [n for n, part in enumerate(lists) if part < 1 / 128]
+        self.assertGreater(len(quiet), 48, lists)
+        half = guest.bytes() // 2
+        self.settle(guest, half)
+        held = self.held(guest)
+        self.assertEqual((len(held), sum(held)), (64, pages(half)))
+        self.assert_consistent(guest)
+        # A superframe is 1/64 of a node.
+        shares = free_shares(guest, lists=False)
+        shares = [shares[n] for n in quiet]
+        self.assertLess(max(shares) - min(shares), 0.03, (quiet, shares, held))
+
+        # Three quarters of one, and no more in total than before.
+        most, node = pages(96 * MIB), 37
+        self.assertLess(held[node], most)
+        guest.write(f'{NODES}/node{node}/balloon/target', most)
+        self.wait('the target', lambda: (self.held(guest)[node], guest.read(f'{CORE}/state')) ==
+                  (most, 'settled'))
+        said = json.loads(guest.sh('balloonstat -j'))
+        self.assertEqual([row['Balloon'] // PAGE for row in said['nodes']], self.held(guest))
+        self.assertEqual((said['total']['Balloon'], guest.actual()), (half, half))
+        self.settle(guest, 0)
+        self.assertEqual(self.held(guest), [0] * 64)
+        self.assert_consistent(guest)
+        host = sum(guest.host_bytes(n) for n in range(2)) // MIB
+        self.assertLess(host, guest.touched)
+        print(f'# 64 nodes in {time.monotonic() - began:.0f} s, {host} MiB of the host', flush=True)
+
+    def held(self, guest):
+        """Of each node of the guest's own, in their order."""
+        return [int(word) for word in
+                guest.sh(f'cd {NODES}; cat $(ls -d node* | sort -k 1.5n | sed s,$,/balloon/nr_pages,)')
+                .split()]
+
+    def numbers(self, text):
+        """Those of a list such as "0-3,7"."""
+        return [n for part in text.split(',') for first, _, last in [part.partition('-')]
+                for n in range(int(first), int(last or first) + 1)]
+
     def test_many_nodes(self):
         guest = self.boot(nodes=[1024] * 4, append=f'{QUIET} numa=fake=8U')
         self.settle(guest, GIB)
         self.assert_consistent(guest)
-        held = [int(word) for word in guest.sh(f'cat {NODES}/node*/balloon/nr_pages').split()]
+        held = self.held(guest)
         self.assertEqual((len(held), sum(held)), (32, pages(GIB)))
         self.settle(guest, 0)
         self.assert_consistent(guest)
