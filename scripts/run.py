@@ -69,8 +69,6 @@ class Run:
         self.guest = guest
         self.dist = options.dist
         self.origin = options.nodes // 2
-        # What checks a kernel keeps memory for a while, and lets go of it when there is less in all.
-        self.uneven = 0.04 if options.kernel == 'debug' else 0.02
         self.checks = []
 
     def check(self, ok, what):
@@ -176,7 +174,7 @@ class Run:
         sample = self.settle('host takes a quarter', wanted)
         self.judge('host takes a quarter', sample, wanted)
         shares = [node.free / (size * MIB) for node, size in zip(sample.nodes, guest.sizes)]
-        self.check(max(shares) - min(shares) <= self.uneven, 'free memory is balanced: ' +
+        self.check(max(shares) - min(shares) <= 0.02, 'free memory is balanced: ' +
                    ', '.join(f'{share:.1%}' for share in shares) + ' of each node')
         if PAGE > UNIT:
             self.rounding_story()
