@@ -105,6 +105,9 @@ void balloon_pass_begin(struct balloon *b, bool fresh)
 		b->retry_delay = 0;
 		p->short_since = 0;
 		balloon_brake_release();
+		/* Nodes are compared, and what lists hide of one would be left to it. */
+		if (balloon_goal(b) != balloon_total())
+			drain_nodes();
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fixture.h"
+#include "memory.h"
 
 #define MAX_RINGS	64
 
@@ -550,6 +551,60 @@ TEST_F_TIMEOUT(balloon, balance, LONG)
 			TH_LOG("%ld of %ld pages: %ld hundredths", target, most, spread());
 		EXPECT_STREQ("", broken());
 	}
+	limit_cpu_lists(false);
+}
+
+/* Base pages of a node that CPUs have on lists of their own. */
+static long on_lists(int nid)
+{
+	FILE *f = fopen("/proc/zoneinfo", "r");
+	int node = -1, count;
+	char line[256];
+	long sum = 0;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Node %d,", &node) != 1 && node == nid &&
+		    sscanf(line, " count: %d", &count) == 1)
+			sum += count;
+	}
+	if (f)
+		fclose(f);
+	return sum;
+}
+
+/* What CPUs have on their lists is as free as all else of a node. */
+TEST_F_TIMEOUT(balloon, balance_counts_lists, LONG)
+{
+	int nid = nodes[nr_nodes - 1], tries;
+	long lists = 0, target = half(), slack;
+	struct node_memory m;
+	size_t bytes, i;
+	char *p;
+
+	if (nr_nodes < 2)
+		SKIP(return, "needs two nodes");
+	node_memory(nid, &m);
+	slack = 2 * SUPERFRAME * 10000 / m.present;
+	limit_cpu_lists(true);
+	read_keep();
+	limit_cpu_lists(false);
+	bytes = m.present / 8 * PAGE;
+	for (tries = 0; tries < 10 && lists < m.present / 25; tries++) {
+		p = map(bytes, nid, MADV_NOHUGEPAGE);
+		ASSERT_NE(NULL, p);
+		for (i = 0; i < bytes; i += PAGE)
+			p[i] = 1;
+		munmap(p, bytes);
+		lists = on_lists(nid);
+	}
+	if (lists < m.present / 25)
+		SKIP(return, "this kernel keeps less there than the nodes may differ by");
+	ASSERT_TRUE(set_target(target));
+	ASSERT_TRUE(wait_settled(10));
+	limit_cpu_lists(true);
+	EXPECT_GE(300 + slack, spread())
+		TH_LOG("%ld pages were on lists: %ld hundredths", lists, spread());
+	EXPECT_STREQ("", broken());
 	limit_cpu_lists(false);
 }
 
