@@ -77,4 +77,16 @@ static inline bool verify(const char *p, size_t bytes, uint64_t seed)
 	return true;
 }
 
+#define PFN_MASK	((1ULL << 55) - 1)
+
+/* The page frame of an address, by /proc/self/pagemap, or 0. */
+static inline uint64_t pfn_of(int fd, const char *p)
+{
+	uint64_t entry;
+
+	if (pread(fd, &entry, sizeof(entry), (uintptr_t)p / PAGE * 8) != sizeof(entry))
+		return 0;
+	return entry & PFN_MASK;
+}
+
 #endif /* _SELFTESTS_BALLOON_MEMORY_H */
