@@ -74,9 +74,10 @@ static inline bool use(struct used *u, int nid, long blocks, int least, int most
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY);
 	struct rlimit files = { 8192, 8192 };
+	uint64_t *pagemap;
 	struct node_memory m;
 	uint8_t *seen;
-	size_t i;
+	size_t i, end;
 
 	memset(u, 0, sizeof(*u));
 	least = least * SUPERFRAME / 512;
@@ -94,11 +95,14 @@ static inline bool use(struct used *u, int nid, long blocks, int least, int most
 	u->p = map(u->bytes, nid, MADV_NOHUGEPAGE);
 	u->kept = calloc(u->bytes / PAGE, 1);
 	seen = calloc(1 << 22, 1);
-	if (fd < 0 || !u->p || !u->kept || !seen)
+	pagemap = calloc(u->bytes / PAGE, sizeof(*pagemap));
+	if (fd < 0 || !u->p || !u->kept || !seen || !pagemap)
 		return false;
 	fill(u->p, u->bytes, 1);
+	if (!read_pagemap(fd, u->p, pagemap, u->bytes / PAGE))
+		return false;
 	for (i = 0; i < u->bytes; i += PAGE) {
-		uint64_t pfn = pfn_of(fd, u->p + i), block = pfn / SUPERFRAME;
+		uint64_t pfn = pagemap[i / PAGE] & PFN_MASK, block = pfn / SUPERFRAME;
 		int keep = least + hash(block) % (most - least + 1);
 
 		if (!pfn || block >= 1 << 22)
@@ -116,9 +120,13 @@ static inline bool use(struct used *u, int nid, long blocks, int least, int most
 			return false;
 		u->blocks++;
 	}
-	for (i = 0; i < u->bytes; i += PAGE)
-		if (!u->kept[i / PAGE])
-			madvise(u->p + i, PAGE, MADV_DONTNEED);
+	for (i = 0; i < u->bytes; i = end + PAGE) {
+		for (end = i; end < u->bytes && !u->kept[end / PAGE]; end += PAGE)
+			;
+		if (end > i)
+			madvise(u->p + i, end - i, MADV_DONTNEED);
+	}
+	free(pagemap);
 	free(seen);
 	close(fd);
 	return u->pages;

@@ -79,14 +79,20 @@ static inline bool verify(const char *p, size_t bytes, uint64_t seed)
 
 #define PFN_MASK	((1ULL << 55) - 1)
 
-/* The page frame of an address, by /proc/self/pagemap, or 0. */
+/* What /proc/self/pagemap says of @nr pages, from an address on. */
+static inline bool read_pagemap(int fd, const char *p, uint64_t *entry, size_t nr)
+{
+	ssize_t bytes = nr * sizeof(*entry);
+
+	return pread(fd, entry, bytes, (uintptr_t)p / PAGE * sizeof(*entry)) == bytes;
+}
+
+/* The page frame of an address, or 0. */
 static inline uint64_t pfn_of(int fd, const char *p)
 {
 	uint64_t entry;
 
-	if (pread(fd, &entry, sizeof(entry), (uintptr_t)p / PAGE * 8) != sizeof(entry))
-		return 0;
-	return entry & PFN_MASK;
+	return read_pagemap(fd, p, &entry, 1) ? entry & PFN_MASK : 0;
 }
 
 #endif /* _SELFTESTS_BALLOON_MEMORY_H */
