@@ -118,8 +118,7 @@ static int pages_to_move(struct page *page, bool mend)
 		return 1;
 	if (page_folio(page) != folio)
 		pages = 1;
-	else if (!PageHWPoison(page) && !folio_test_hugetlb(folio) &&
-		 evacuate_may_move(folio, mend) &&
+	else if (!folio_test_hugetlb(folio) && evacuate_may_move(folio, mend) &&
 		 (page_has_movable_ops(&folio->page) ||
 		  (folio_test_lru(folio) && !evacuate_pinned(folio))))
 		pages = folio_nr_pages(folio);
@@ -148,6 +147,12 @@ static int cost_of(unsigned long pfn, int most, bool mend, unsigned int *balloon
 				   SUPERFRAME_PAGES);
 			continue;
 		}
+		/*
+		 * It never is whole again. What failed in the balloon looks as if it were on its
+		 * way to the free lists when it has left it.
+		 */
+		if (PageHWPoison(page))
+			return -1;
 		if (PageOffline(page)) {
 			/* A superframe, or another subsystem's. */
 			if (!page_has_movable_ops(page) || !balloon_numa_page(page) ||
