@@ -467,7 +467,7 @@ TEST_F_TIMEOUT(poison, block_is_left_alone, LONG)
 	spoil(_metadata, n, n->ours[SUPERFRAME / 3]);
 	deflate(_metadata, n);
 
-	ASSERT_TRUE(use(&u, where(), 32, 100, 100, 0));
+	ASSERT_TRUE(use(&u, where(), 24, 100, 100, 0));
 	nr = u.bytes / PAGE;
 	before = calloc(nr, sizeof(*before));
 	after = calloc(nr, sizeof(*after));
