@@ -63,7 +63,8 @@ static void drain_nodes(void)
  * @b: the balloon
  * @fresh: because that has changed, and not to try again
  *
- * Context: the worker.
+ * Context: the worker, without balloon_host_lock. Sleeps; if more is to be taken, or after
+ *	an OOM, it waits for memory hotplug, too.
  */
 void balloon_pass_begin(struct balloon *b, bool fresh)
 {
@@ -105,8 +106,12 @@ void balloon_pass_begin(struct balloon *b, bool fresh)
 		b->retry_delay = 0;
 		p->short_since = 0;
 		balloon_brake_release();
-		/* Nodes are compared, and what lists hide of one would be left to it. */
-		if (balloon_goal(b) != balloon_total())
+		/*
+		 * Nodes are compared, and what lists hide of one would be left to it. Not where
+		 * something is to be given back: draining waits for who offlines memory, and he
+		 * may wait for that.
+		 */
+		if (balloon_goal(b) > balloon_total())
 			drain_nodes();
 	}
 }
