@@ -5,10 +5,10 @@
 #
 # busybox, our init and agent, balloonstat, the programs of scripts/guest/*.c and of the selftests,
 # and the flavour's modules, into build/initramfs-FLAVOUR.cpio.gz. The selftests are run on the debug
-# kernel or one of its kind, and in others' guests they would take 10 MiB; a guest of an emulated Xen, which is slow, has no
-# use for modules either, but it has programs that others have no use for. (Each MiB here is one that
-# a guest's watermarks do not know of at first.) With ARCH=arm64, of and for that machine:
-# build/initramfs-release-arm64-4k.cpio.gz and so on.
+# kernel or one of its kind, and in others' guests they would take 10 MiB; a guest of an emulated Xen,
+# which is slow, has no use for modules either, but it has programs that others have no use for. (Each
+# MiB here is one that a guest's watermarks do not know of at first.) With ARCH=arm64, of and for that
+# machine: build/initramfs-release-arm64-4k.cpio.gz and so on.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
