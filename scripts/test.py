@@ -43,6 +43,7 @@ class Tally:
         self.passed = self.failed = self.skipped = 0
         self.failures = []
         self.unsteady = []
+        self.steadied = set()
         self.times = []
         self.lock = threading.Lock()
 
@@ -53,6 +54,8 @@ class Tally:
             setattr(self, verdict, getattr(self, verdict) + 1)
             if verdict == 'failed':
                 self.failures.append((name, why))
+            if verdict == 'passed' and any(name == first for first, _ in self.unsteady):
+                self.steadied.add(name)
             print(f'{mark:4}  {name}' + (f': {why}' if why else ''), flush=True)
 
     def again(self, name, why):
@@ -82,9 +85,8 @@ class Tally:
         """Says how it went; returns the exit status."""
         for seconds, name in sorted(self.times, reverse=True)[:SLOWEST]:
             print(f'{seconds:4.0f} s  {name}')
-        failed = {name for name, _ in self.failures}
         for name, why in dict(self.unsteady).items():
-            if name not in failed:
+            if name in self.steadied:
                 print(f'passed when repeated: {name}: {shortened(why)}')
         for name, why in self.failures:
             print(f'failed: {name}: {shortened(why)}')
@@ -151,7 +153,9 @@ class Result(unittest.TestResult):
         first = not self.bad
         self.bad = True
         why = self._exc_info_to_string(error, test)
-        if self.trial and (self.repeat or first) and self.tally.again(self._name(test), why):
+        # All of it is repeated, and not a sub-test.
+        whole = self._name(getattr(test, 'test_case', test))
+        if self.trial and (self.repeat or first) and self.tally.again(whole, why):
             self.repeat = True
             return
         self.repeat = False
@@ -307,7 +311,7 @@ def main_job(tally):
         if not done.returncode or name in tally.repeated() or not tally.again(name, checks):
             break
     tally.add(name, 'failed' if done.returncode else 'passed',
-              '\n'.join(lines[-30:]) if done.returncode else '')
+              (checks or '\n'.join(lines[-30:])) if done.returncode else '')
 
 
 def flatten(suite):
