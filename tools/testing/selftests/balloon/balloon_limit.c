@@ -441,13 +441,8 @@ static bool fragment(struct use *u, int nid)
 	size_t i;
 
 	*u = (struct use){ };
-	node_memory(nid, &m);
-	if (m.spare > FRAGMENTED) {
-		u->whole_bytes = (m.spare - FRAGMENTED) * SUPERFRAME * PAGE;
-		u->whole = map_used(u->whole_bytes, nid);
-		if (!u->whole)
-			return false;
-	}
+	if (!use_all_but(nid, FRAGMENTED, &u->whole, &u->whole_bytes))
+		return false;
 	node_memory(nid, &m);
 	u->half_bytes = m.give * 9 / 10 * PAGE;
 	u->half = map(u->half_bytes, nid, MADV_NOHUGEPAGE);

@@ -83,13 +83,8 @@ static inline bool use(struct used *u, int nid, long blocks, int least, int most
 	least = least * SUPERFRAME / 512;
 	most = (most * SUPERFRAME + 511) / 512;
 	setrlimit(RLIMIT_NOFILE, &files);
-	node_memory(nid, &m);
-	if (m.spare > blocks) {
-		u->rest_bytes = (m.spare - blocks) * SUPERFRAME * PAGE;
-		u->rest = map_used(u->rest_bytes, nid);
-		if (!u->rest)
-			return false;
-	}
+	if (!use_all_but(nid, blocks, &u->rest, &u->rest_bytes))
+		return false;
 	node_memory(nid, &m);
 	u->bytes = (m.above - 4 * SUPERFRAME) / 64 * 63 * PAGE;
 	u->p = map(u->bytes, nid, MADV_NOHUGEPAGE);

@@ -49,6 +49,21 @@ static inline char *map_used(size_t bytes, int nid)
 	return p;
 }
 
+/* Use a node but for so many superframes; says what, which may be nothing. */
+static inline bool use_all_but(int nid, long superframes, char **p, size_t *bytes)
+{
+	struct node_memory m;
+
+	*p = NULL;
+	*bytes = 0;
+	node_memory(nid, &m);
+	if (m.spare <= superframes)
+		return true;
+	*bytes = (m.spare - superframes) * SUPERFRAME * PAGE;
+	*p = map_used(*bytes, nid);
+	return *p;
+}
+
 /* No two words alike. */
 static inline uint64_t word(uint64_t seed, size_t i)
 {
