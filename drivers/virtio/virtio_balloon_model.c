@@ -38,6 +38,7 @@
 #include <linux/highmem.h>
 #include <linux/init.h>
 #include <linux/kthread.h>
+#include <linux/memblock.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>

@@ -40,6 +40,7 @@
 #include <linux/highmem.h>
 #include <linux/init.h>
 #include <linux/irq_work.h>
+#include <linux/memblock.h>
 #include <linux/mutex.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
