@@ -162,27 +162,33 @@ class Poisoned(Fault):
         return int(guest.sh(f'dd if=/proc/kpageflags bs=8 skip={pfn} count=1 2>/dev/null | '
                             'od -A n -t x8'), 16)
 
-    def look(self, kernel):
-        guest = self.boot(kernel, nodes=[1280], cpus=2, append='kernelcore=512M')
-        names = self.blocks(guest, 0, 4)
-        guest.settle(640 * MIB)
+    def fullest(self, guest, names, count):
+        """Those of the blocks that have most of the balloon, and a page of each that is the balloon's."""
         size = self.block_pages(guest)
         whole = {}
         for pfn in map(int, guest.sh('offline_blocks').split()):
             whole.setdefault(f'memory{pfn // size}', []).append(pfn)
-        # The fullest ones; some pages of each, that are the balloon's.
-        names = sorted(names, key=lambda name: -len(whole.get(name, ())))[:4]
+        names = sorted(names, key=lambda name: -len(whole.get(name, ())))[:count]
         self.assertTrue(all(len(whole.get(name, ())) > 8 for name in names), whole)
-        clean, *names = names
-        soft, mended, hard = (whole[name][4] + 5 for name in names)
-        for pfn in soft, mended, hard:
+        pfns = [whole[name][4] + 5 for name in names]
+        for pfn in pfns:
             self.assertEqual(self.flags(guest, pfn) & (OFFLINE | HWPOISON), OFFLINE)
+        return names, pfns
 
-        # What it takes to offline a block of the balloon's without such a page.
-        done, took = self.switch(guest, clean, 'offline', 300)
-        self.assertTrue(done, clean)
-        self.switch(guest, clean, 'online_movable', 300)
-        limit = int(30 + 10 * took)
+    def usual(self, guest, block):
+        """How long it takes to offline a block of the balloon's without a bad page, and how long others
+        may take."""
+        done, took = self.switch(guest, block, 'offline', 300)
+        self.assertTrue(done, block)
+        self.switch(guest, block, 'online_movable', 300)
+        return took, int(30 + 10 * took)
+
+    def look(self, kernel):
+        guest = self.boot(kernel, nodes=[1280], cpus=2, append='kernelcore=512M')
+        names = self.blocks(guest, 0, 4)
+        guest.settle(640 * MIB)
+        (*names, clean), (soft, mended, hard, _) = self.fullest(guest, names, 4)
+        took, limit = self.usual(guest, clean)
 
         # Soft offlining takes a page out of the balloon, and then poisons it.
         for pfn in soft, mended:
@@ -282,6 +288,26 @@ class Tag(Fault):
         # Which sets them online again.
         self.blocks(guest, 0, 1)
         return any(self.known in line for line in guest.warnings())
+
+    test_as_it_is, test_with_the_fix = both(look)
+
+
+class Failed(Poisoned):
+    """0006: pages that have failed in the balloon and are there when their blocks go offline."""
+
+    def look(self, kernel):
+        guest = self.boot(kernel, nodes=[1280], cpus=2, append='kernelcore=512M')
+        names = self.blocks(guest, 0, 2)
+        guest.settle(640 * MIB)
+        (name, clean), (pfn, _) = self.fullest(guest, names, 2)
+        took, limit = self.usual(guest, clean)
+        guest.status(f'echo {pfn * PAGE:#x} > {BLOCKS}/hard_offline_page')
+        self.assertEqual(self.flags(guest, pfn) & (OFFLINE | HWPOISON), OFFLINE | HWPOISON)
+        gone, spent = self.switch(guest, name, 'offline', limit)
+        self.say(guest, f'a block of balloon pages goes offline in {took:.1f} s; with one that has failed,',
+                 f'in {spent:.1f} s' if gone else f'not in {spent:.1f} s')
+        self.assertEqual(guest.actual(), 640 * MIB)
+        return not gone
 
     test_as_it_is, test_with_the_fix = both(look)
 

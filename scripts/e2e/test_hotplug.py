@@ -5,7 +5,7 @@ import os
 import threading
 import time
 
-from common import CORE, MIB, NODES, PAGES_PER_HUGE, QUIET, GuestTest, Pattern, pages
+from common import CORE, MIB, NODES, PAGE, PAGES_PER_HUGE, QUIET, GuestTest, Pattern, pages
 
 BLOCKS = '/sys/devices/system/memory'
 # Of all blocks; 20 is the full run.
@@ -72,6 +72,25 @@ class Blocks(Hotplug):
         self.assertEqual(self.meminfo(guest, 'MemTotal'), memory)
         self.assert_consistent(guest)
         pattern.stop()
+
+    def test_a_page_that_has_failed(self):
+        """It is in the balloon, as a superframe's first: that is by which it moves."""
+        node, size = 1, 768
+        guest, blocks = self.boot_with_blocks(node, size)
+        half = size // 2 * MIB
+        guest.write(f'{NODES}/node{node}/balloon/target', pages(half))
+        self.settle(guest, half)
+        of_block = int(guest.read(f'{BLOCKS}/block_size_bytes'), 16) // PAGE
+        pfn, block = next((pfn, block) for pfn in map(int, guest.sh('offline_blocks').split())
+                          if (block := f'memory{pfn // of_block}') in blocks)
+        # The kernel says that it could do nothing about it.
+        self.assertTrue(guest.status(f'echo {pfn} > /sys/kernel/debug/hwpoison/corrupt-pfn')[0])
+        self.assertIn(f'{pfn:#x}: ', guest.sh('dmesg | grep "Memory failure"'))
+        self.assertEqual(self.switch(guest, block, 'offline'), '', block)
+        self.wait('rest', lambda: guest.read(f'{CORE}/state') == 'settled')
+        self.assert_holds(guest, half)
+        self.settle(guest, 0)
+        self.assert_consistent(guest)
 
     def test_while_the_target_moves(self):
         """What is on its way to the host, or back, is no reason for a block to stay."""
