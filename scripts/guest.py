@@ -72,7 +72,8 @@ def kernel_of(flavour):
 
 
 def initramfs_of(flavour):
-    return os.path.join(BUILD, f'initramfs-{flavour}{ON}.cpio.gz')
+    packed = '' if flavour in ('debug', 'kcsan', 'rt') else '.gz'
+    return os.path.join(BUILD, f'initramfs-{flavour}{ON}.cpio{packed}')
 
 
 def split_cpus(count, nodes):

@@ -7,8 +7,9 @@
 # and the flavour's modules, into build/initramfs-FLAVOUR.cpio.gz. The selftests are run on the debug
 # kernel or one of its kind, and in others' guests they would take 10 MiB; a guest of an emulated Xen,
 # which is slow, has no use for modules either, but it has programs that others have no use for. (Each
-# MiB here is one that a guest's watermarks do not know of at first.) With ARCH=arm64, of and for that
-# machine: build/initramfs-release-arm64-4k.cpio.gz and so on.
+# MiB here is one that a guest's watermarks do not know of at first.) Kernels that check each access
+# unpack for long, so theirs is not compressed: build/initramfs-debug.cpio. With ARCH=arm64, of and for
+# that machine: build/initramfs-release-arm64-4k.cpio.gz and so on.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -17,7 +18,10 @@ flavour=${1:?usage: initramfs.sh vanilla | release | debug | kcsan | rt | xen}
 obj=$BUILD/$flavour$ON
 [ "$flavour" != vanilla ] || obj=$BUILD/vanilla/release
 programs=$BUILD/guest-bin${ON:+-$ARCH}
-out=$BUILD/initramfs-$flavour$ON.cpio.gz
+checks='debug|kcsan|rt'
+out=$BUILD/initramfs-$flavour$ON.cpio
+pack=(cat)
+[[ $flavour == @($checks) ]] || out+=.gz pack=(gzip -1)
 root=$BUILD/initramfs-$flavour$ON.new
 busybox=$(command -v busybox || true)
 [ -z "$ON" ] || busybox=$ARM64_ROOT/bin/busybox
@@ -42,7 +46,7 @@ inputs() {
 	echo "$busybox bin/busybox"
 	echo "$TOP/scripts/guest/init init"
 	echo "$TOP/scripts/guest/agent agent"
-	[[ $flavour != @(debug|kcsan|rt) ]] || selftests=$BUILD/selftests${ON:+-$ARCH}
+	[[ $flavour != @($checks) ]] || selftests=$BUILD/selftests${ON:+-$ARCH}
 	for file in "$TOP"/scripts/guest/*.c balloonstat; do
 		name=$(basename "$file" .c)
 		case $name in
@@ -70,7 +74,7 @@ inputs | while read -r source target; do
 	cp "$source" "$root/$target"
 done
 ln -s busybox "$root/bin/sh"	# what init itself runs on
-(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) | gzip -1 > "$out.new"
+(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) | "${pack[@]}" > "$out.new"
 mv "$out.new" "$out"
 echo "$id" > "$out.inputs"
 rm -rf "$root"
