@@ -21,7 +21,7 @@
 #
 # or that are looked at now and then, as they need more compilers ('matrix.sh all'):
 #
-#   riscv64 s390x loongarch64
+#   riscv64 s390x loongarch64 clang
 #
 # With ARCH=arm64, release and debug are of that machine, with base pages of 4K or PAGES=64k:
 # build/release-arm64-4k/arch/arm64/boot/Image and so on.
@@ -41,6 +41,7 @@ flavour=${1-}
 targets=bzImage
 arch=x86
 cross=
+compiler=gcc
 # Which tree; '' is ours.
 tree=
 # What the patches touch of mm/.
@@ -99,7 +100,11 @@ riscv64|s390x|loongarch64)
 		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		cross=$flavour-linux-gnu- arch=${flavour%64} arch=${arch/s390x/s390}
 		targets="$patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
-*)		die "usage: build.sh [--config] vanilla | release | debug | irqsoff | kcsan | rt | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | arm64-4k | ppc64le | riscv64 | s390x | loongarch64" ;;
+clang)		src=$LINUX obj=$BUILD/$flavour names="base balloon debug" compiler=clang
+		targets="KCFLAGS=-Werror $patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o"
+		targets+=" drivers/xen/balloon.o drivers/xen/balloon_numa.o drivers/xen/balloon_pv.o"
+		targets+=" drivers/xen/balloon_nodes.o arch/x86/xen/vnuma.o" ;;
+*)		die "usage: build.sh [--config] vanilla | release | debug | irqsoff | kcsan | rt | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | arm64-4k | ppc64le | riscv64 | s390x | loongarch64 | clang" ;;
 esac
 [ -z "$ON" ] || [[ $flavour == @(release|debug) ]] || die "$flavour is none of ARCH=$ARCH"
 fragments=()
@@ -113,7 +118,7 @@ log=$BUILD/logs/build-$flavour$ON.log
 
 [[ $flavour != upstream* || $KERNEL = next ]] ||
 	die "$flavour: patches/upstream is for the newest kernel: KERNEL=next"
-need make "${cross}gcc" flex bison bc flock
+need make "$cross$compiler" flex bison bc flock
 "$TOP/scripts/tree.sh" $tree
 mkdir -p "$obj" "$BUILD/logs"
 exec 9> "$obj/.lock"
@@ -125,15 +130,18 @@ flock -n 9 || die "another build is at work in ${obj#"$TOP"/}"
 export KBUILD_BUILD_TIMESTAMP='Sun Nov 17 00:00:00 UTC 2024' KBUILD_BUILD_USER=balloon \
 	KBUILD_BUILD_HOST=localhost LOCALVERSION= \
 	CCACHE_BASEDIR=$BUILD CCACHE_DEPEND=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
-cc=${cross}gcc
+cc=$cross$compiler
 ! command -v ccache >/dev/null || cc="ccache $cc"
 
 # Debian's sparse does not know all that the newest kernel's headers use.
-checker=()
-[ "$KERNEL" = 6.12 ] || checker=("CHECK=$TOP/scripts/sparse-next.sh")
+tools=()
+[ "$KERNEL" = 6.12 ] || tools=("CHECK=$TOP/scripts/sparse-next.sh")
+
+# Its assembler and the like go with a compiler.
+[ $compiler = gcc ] || tools+=(LLVM=1)
 
 kmake() {
-	env -u KERNEL make -C "$src" "O=../${obj##*/}" ARCH=$arch CROSS_COMPILE=$cross CC="$cc" "${checker[@]}" -j"$(nproc)" "$@"
+	env -u KERNEL make -C "$src" "O=../${obj##*/}" ARCH=$arch CROSS_COMPILE=$cross CC="$cc" "${tools[@]}" -j"$(nproc)" "$@"
 }
 
 # Prints NAME=VALUE for each option that the fragments want, the last word on each.

@@ -10,14 +10,17 @@ variants=(numa-off compaction-off balloon-off hooks-off nodes-1024 i386 arm64 ar
 more=()
 case ${1-} in
 '')	;;
-all)	more=(riscv64 s390x loongarch64) ;;
+all)	more=(riscv64 s390x loongarch64 clang) ;;
 *)	die "usage: matrix.sh [all]" ;;
 esac
 
 # build N VARIANT
 build() {
-	if [[ " ${more[*]} " == *" $2 "* ]] && ! command -v "$2-linux-gnu-gcc" >/dev/null; then
-		echo "ok $1 - $2 # SKIP there is no $2-linux-gnu-gcc"
+	local compiler=$2-linux-gnu-gcc
+
+	[ "$2" != clang ] || compiler=clang
+	if [[ " ${more[*]} " == *" $2 "* ]] && ! command -v "$compiler" >/dev/null; then
+		echo "ok $1 - $2 # SKIP there is no $compiler"
 	elif "$TOP/scripts/build.sh" "$2" > "$BUILD/logs/matrix-$2.log" 2>&1; then
 		echo "ok $1 - $2"
 	else
