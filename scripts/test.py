@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TOP, 'scripts'), os.path.join(TOP, 'scripts', 'e2e')]
 
-from guest import ARM64, BUILD, PAGE, SHARED, Guest, GuestError  # noqa: E402
+from guest import ARM64, BUILD, ON, PAGE, SHARED, Guest, GuestError  # noqa: E402
 
 DIST = [[10, 15, 20, 30], [17, 10, 25, 20], [20, 25, 10, 15], [40, 20, 15, 10]]
 SELFTESTS = os.path.join(BUILD, 'selftests-arm64' if ARM64 else 'selftests')
@@ -306,6 +306,8 @@ def main_job(tally):
         done = subprocess.run([os.path.join(TOP, 'scripts/run.py'), '--kernel', 'debug'], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         tally.took('run', time.monotonic() - began)
+        with open(os.path.join(BUILD, 'logs', f'run{ON}.txt'), 'w') as log:
+            log.write(done.stdout)
         lines = done.stdout.splitlines()
         checks = '\n      '.join(line for line in lines if line.startswith('FAIL: '))
         if not done.returncode or name in tally.repeated() or not tally.again(name, checks):
