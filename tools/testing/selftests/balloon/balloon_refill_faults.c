@@ -431,29 +431,33 @@ TEST_F_TIMEOUT(refill_once, slow_host, LONG)
 
 /*
  * Touch a page at a time, until a counter of this node's rises. Says when the last one began,
- * and how long that took.
+ * how long that took, and the one that took longest.
  */
-static bool touch_until(char *p, size_t *at, const char *name, double *began, double *took)
+static bool touch_until(char *p, size_t *at, const char *name, double *began, double *took,
+			double *longest)
 {
 	long before = node_stat(here(), name);
 
+	*longest = 0;
 	for (; *at < WANT && node_stat(here(), name) == before; *at += PAGE) {
 		*began = now();
 		p[*at] = 1;
 		*took = now() - *began;
+		*longest = *took > *longest ? *took : *longest;
 	}
 	return node_stat(here(), name) > before;
 }
 
 /*
  * One late answer is no reason not to wait once it has come: a CPU may have been away. Timed
- * by the clock that the pause goes by, so that a slow machine needs more attempts, only.
+ * by the clock that the pause goes by. A slow machine needs more attempts, and where nobody
+ * was sent away either, what there is to see is over before it comes to that.
  */
 TEST_F_TIMEOUT(refill_once, late_for_once, LONG)
 {
-	double began = 0, waited = 0, start, took = 0;
-	long pages, before;
-	bool soon = false;
+	double began = 0, waited = 0, start, took = 0, longest;
+	bool soon = false, refused = false;
+	long pages, before, fails;
 	size_t at = 0;
 	int attempt;
 	char *p;
@@ -468,23 +472,27 @@ TEST_F_TIMEOUT(refill_once, late_for_once, LONG)
 	for (attempt = 0; attempt < 20 && !soon; attempt++) {
 		/* What was late before is forgotten with an answer in time. */
 		usleep(2 * PAUSE * 1000000);
-		ASSERT_TRUE(touch_until(p, &at, "refill", &start, &took));
+		ASSERT_TRUE(touch_until(p, &at, "refill", &start, &took, &longest));
 		before = node_stat(here(), "refill");
 		ASSERT_EQ(0, sim_set("hang", 1));
-		EXPECT_TRUE(touch_until(p, &at, "refill_fail", &began, &waited));
+		EXPECT_TRUE(touch_until(p, &at, "refill_fail", &began, &waited, &longest));
 		ASSERT_EQ(0, sim_set("hang", 0));
 		while (node_stat(here(), "refill") == before && now() < began + 10)
 			usleep(100);
 		ASSERT_LT(before, node_stat(here(), "refill"));
-		ASSERT_TRUE(touch_until(p, &at, "refill", &start, &took));
+		fails = node_stat(here(), "refill_fail");
+		ASSERT_TRUE(touch_until(p, &at, "refill", &start, &took, &longest));
 		took = now() - began;
 		/* Others may have waited before, and had this one not wait. */
 		soon = waited > WAITED - TICK && took < WAITED + PAUSE - TICK;
+		refused |= node_stat(here(), "refill_fail") > fails && longest < WAITED - TICK;
 	}
 	unmap_blocks(p, WANT);
 	TH_LOG("%.3f s from a late question to the next one's answer, attempt %d", took, attempt);
-	EXPECT_TRUE(soon);
 	EXPECT_STREQ("", broken());
+	if (!soon && !refused)
+		SKIP(return, "each attempt took longer than nobody is waited for");
+	EXPECT_TRUE(soon);
 }
 
 /* The device goes while its pages are being taken back. */
