@@ -208,7 +208,7 @@ class Watermarks(PressureTest):
             'THP': f'echo never > {thp}; sleep 1; echo always > {thp}',
             # That the block goes is not the point, and some kernel data may lie in it.
             'a block off and on': 'cd /sys/devices/system/memory; for m in $(ls -d memory* | tac); do '
-                                  'timeout 60 sh -c "echo offline > $m/state" 2>/dev/null && '
+                                  'timeout 20 sh -c "echo offline > $m/state" 2>/dev/null && '
                                   'echo online > $m/state && exit 0; done; exit 1',
         }
         # The last one first: a value of the administrator's own outlives the others.

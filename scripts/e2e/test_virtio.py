@@ -83,18 +83,19 @@ class Returned(GuestTest):
         """Inflating never has the host populate a page, whatever the guest does on allocation."""
         for word in ('init_on_alloc=1 init_on_free=1', 'page_poison=1'):
             with self.subTest(word):
-                guest = self.boot(prealloc=False, append=f'{QUIET} {word}', name=f'untouched-{word.split()[0]}',
+                guest = self.boot(nodes=[512] * 4, prealloc=False, append=f'{QUIET} {word}',
+                                  name=f'untouched-{word.split()[0]}',
                                   balloon={'free-page-reporting': True, 'page-poison': True})
                 before = sum(guest.host_bytes(n) for n in range(4))
                 # To the page: base pages are not to be touched either.
-                size = GIB + 300 * PAGE
+                size = 768 * MIB + 300 * PAGE
                 self.settle(guest, size)
                 self.assert_holds(guest, size)
                 grown = sum(guest.host_bytes(n) for n in range(4)) - before
                 # The guest itself goes on living, and touches a little.
                 self.assertLess(grown, 32 * MIB)
                 self.settle(guest, 0)
-                Pattern(guest, 1024, '--interleave').stop()
+                Pattern(guest, 768, '--interleave').stop()
                 guest.stop()
 
 
@@ -211,7 +212,8 @@ class Targets(GuestTest):
         return int(os.environ.get('ROUNDS', '100'))
 
     def test_bad_input(self):
-        guest = self.boot(nodes=[256] * 2)
+        # balloon_input is what a debug kernel has, in which each of these processes takes seconds.
+        guest = self.boot(nodes=[256] * 2, flavour='release')
         target = f'{NODES}/node1/balloon/target'
         guest.write(target, 4096)
         digits = 'dd if=/dev/zero bs=64k count=1 2>/dev/null | tr "\\0" 9'
