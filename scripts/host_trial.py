@@ -36,26 +36,35 @@ STATE = '/sys/kernel/mm/balloon/state'
 HOST = [1536, 2048]
 
 
-def make_initramfs():
-    """That of every guest, and behind it a QEMU, numastat and what they need."""
-    root = os.path.join(WORK, 'root')
+def add_to_initramfs(first, targets, work, strip=False):
+    """An initramfs of its own in WORK: FIRST, behind it files, {path here: path there}, and the
+    libraries that they load."""
+    root = os.path.join(work, 'root')
     shutil.rmtree(root, ignore_errors=True)
-    files = set(DATA)
-    for program in filter(os.path.exists, PROGRAMS):
-        files.add(program)
-        said = subprocess.run(['ldd', program], text=True, capture_output=True, check=True).stdout
-        files |= set(re.findall(r'(?:^\s*|=> )(/\S+) \(', said, re.M))
-    targets = {path: path for path in files}
-    targets.update({kernel_of('release'): KERNEL, initramfs_of('release'): INITRAMFS})
+    targets = dict(targets)
+    for program in list(targets):
+        said = subprocess.run(['ldd', program], text=True, capture_output=True, check=False).stdout
+        targets.update((path, path) for path in re.findall(r'(?:^\s*|=> )(/\S+) \(', said, re.M))
     for source, target in targets.items():
         os.makedirs(os.path.dirname(root + target), exist_ok=True)
         shutil.copy(source, root + target)
-    out = os.path.join(WORK, 'initramfs.cpio.gz')
-    shutil.copy(initramfs_of('release'), out)
+    if strip:
+        # It says so of what is no program.
+        subprocess.run('find . -type f -perm /111 -exec strip {} +', shell=True, check=False,
+                       cwd=root, stderr=subprocess.DEVNULL)
+    out = os.path.join(work, 'initramfs.cpio.gz')
+    shutil.copy(first, out)
     subprocess.run(f'find . | cpio --quiet -o -H newc -R 0:0 | gzip -1 >> {out}', shell=True,
                    check=True, cwd=root)
     shutil.rmtree(root)
     return out
+
+
+def make_initramfs():
+    """That of every guest, and behind it a QEMU, numastat and what they need."""
+    targets = {path: path for path in DATA + list(filter(os.path.exists, PROGRAMS))}
+    targets.update({kernel_of('release'): KERNEL, initramfs_of('release'): INITRAMFS})
+    return add_to_initramfs(initramfs_of('release'), targets, WORK)
 
 
 class Line(Channel):
