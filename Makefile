@@ -159,6 +159,11 @@ test-host: kernel ## free 1 GiB of one node of a host of KVM guests, which is a 
 	@scripts/initramfs.sh release
 	@scripts/host_trial.py $(ARGS)
 
+.PHONY: test-stressors
+test-stressors: debug ## LTP's lists of mm and numa, and stress-ng, beside a balloon; LTP= is its source
+	@scripts/deps.sh stressors
+	@scripts/stressors.py $(if $(LTP),--ltp '$(LTP)') $(ARGS)
+
 .PHONY: test-monitoring
 test-monitoring: kernel ## have each alert fire on a real Prometheus, and draw the dashboard of a guest
 	@scripts/initramfs.sh release

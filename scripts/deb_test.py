@@ -259,8 +259,13 @@ def main():
     return check.finish()
 
 
-if __name__ == '__main__':
+def end_with(main):
+    """Runs MAIN and ends with its status, or with a line on why it could not go on."""
     try:
         sys.exit(main())
     except (TrialError, GuestError) as error:
         sys.exit(f'{os.path.basename(sys.argv[0])}: {error}')
+
+
+if __name__ == '__main__':
+    end_with(main)

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Installs the Debian packages (12 and 13) that building, booting and testing need:
-# deps.sh [deb|xen|virt]
+# deps.sh [deb|xen|virt|stressors]
 # Asks only dpkg's database, so it costs nothing where all is there. 'deb' adds what only the
 # making and the trial of Debian packages need, 'xen' what only Xen's build does, 'virt' what the
-# trial on libvirt does. With KERNEL=next the newest kernel's source is fetched too, but not
-# installed; with ARCH=arm64 what such a guest runs.
+# trial on libvirt does, 'stressors' those and what builds LTP. With KERNEL=next the newest kernel's
+# source is fetched too, but not installed; with ARCH=arm64 what such a guest runs.
 
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -37,7 +37,8 @@ deb)	# bindeb-pkg, the configuration of Debian's kernels, a root for the trial
 xen)	packages+=(patch autoconf autotools-dev acpica-tools libyajl-dev uuid-dev
 		   zlib1g-dev libncurses-dev python3-dev pkg-config) ;;
 virt)	packages+=(libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients debootstrap) ;;
-*)	die "usage: deps.sh [deb|xen|virt]" ;;
+stressors)	packages+=(stress-ng autoconf automake m4 pkg-config libaio-dev) ;;
+*)	die "usage: deps.sh [deb|xen|virt|stressors]" ;;
 esac
 
 # A source tarball of one's own does as well.
