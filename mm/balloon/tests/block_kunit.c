@@ -676,7 +676,7 @@ static void block_events(struct kunit *test)
 
 	if (!IS_ENABLED(CONFIG_VM_EVENT_COUNTERS))
 		kunit_skip(test, "needs CONFIG_VM_EVENT_COUNTERS");
-	head = fill_block(test, SUPERFRAME_PAGES);
+	fill_block(test, SUPERFRAME_PAGES);
 	KUNIT_EXPECT_EQ(test, vm_event(BALLOON_INFLATE), inflate + SUPERFRAME_PAGES);
 	KUNIT_ASSERT_TRUE(test, balloon_split_superframe(t->nid));
 	KUNIT_ASSERT_EQ(test, balloon_dequeue_pages(t->nid, t->ext, 2), 2);
