@@ -15,7 +15,7 @@
  *   enable		a model's name plugs the device in, another word unplugs it
  *   target		base pages that the host wants
  *   storm		so many config interrupts without a reason
- *   granule		pages that the host discards at once: 1, or 512 on huge pages
+ *   granule		1: the host's pages are of 4K; or base pages of one of its huge ones
  *   delay_ms		before each discard
  *   hang		1: nothing is read until this is 0 again
  *   lie		so many answers name a buffer that there is not
@@ -65,6 +65,8 @@
 #define BLOCK		((u64)SZ_4M)
 /* Mappings of guest memory: what cloud-hypervisor plugs in is a multiple of this. */
 #define REGION		((u64)SZ_128M)
+/* What a pfn of an array stands for, and the host's own pages unless they are huge. */
+#define PIECE		BIT_ULL(VIRTIO_BALLOON_PFN_SHIFT)
 #define PER_PAGE	(PAGE_SIZE >> VIRTIO_BALLOON_PFN_SHIFT)
 
 /* Of a range that ends in another mapping: nothing, its first part, or the VMM ends. */
@@ -171,28 +173,34 @@ static bool in_use(struct page *page)
 	       folio_test_slab(folio) || folio_mapped(folio);
 }
 
-static void discard_page(unsigned long pfn)
+static bool all_discarded(unsigned long pfn)
 {
+	unsigned long end = (pfn + 1) * PER_PAGE;
+
+	return find_next_zero_bit(discarded_map, end, pfn * PER_PAGE) == end;
+}
+
+/* A host's own pages may be smaller than the guest's. */
+static void discard_piece(u64 addr)
+{
+	unsigned long pfn = addr >> PAGE_SHIFT, piece = addr >> VIRTIO_BALLOON_PFN_SHIFT;
 	struct page *page = pfn_to_online_page(pfn);
-	void *addr;
 
 	if (!page || in_use(page)) {
 		wrong++;
 		pr_err_ratelimited("page 0x%lx is in use and was to be discarded\n", pfn);
 		return;
 	}
-	addr = kmap_local_page(page);
-	memset(addr, 0, PAGE_SIZE);
-	kunmap_local(addr);
-	if (!__test_and_set_bit(pfn, discarded_map))
+	memzero_page(page, offset_in_page(addr), PIECE);
+	if (!__test_and_set_bit(piece, discarded_map) && all_discarded(pfn))
 		discarded++;
 }
 
 /* Returns false where that is the VMM's end. */
 static bool discard(struct vmm *v, u64 addr, u64 len)
 {
-	u64 whole = (u64)granule << PAGE_SHIFT, region = round_down(addr, REGION) + REGION;
-	u64 end = addr + len;
+	u64 whole = granule > 1 ? (u64)granule << PAGE_SHIFT : PIECE;
+	u64 region = round_down(addr, REGION) + REGION, end = addr + len;
 
 	if (end > region) {
 		if (v->model->across == FATAL)
@@ -204,8 +212,8 @@ static bool discard(struct vmm *v, u64 addr, u64 len)
 	/* As madvise() has it, on huge pages. */
 	if (addr % whole)
 		return true;
-	for (end = round_down(end, whole); addr < end; addr += PAGE_SIZE) {
-		discard_page(addr >> PAGE_SHIFT);
+	for (end = round_down(end, whole); addr < end; addr += PIECE) {
+		discard_piece(addr);
 		cond_resched();
 	}
 	return true;
@@ -219,8 +227,11 @@ static void hold(unsigned long pfn, bool is)
 		held++;
 	if (!is && __test_and_clear_bit(pfn, held_map))
 		held--;
-	if (!is && __test_and_clear_bit(pfn, discarded_map))
+	if (is)
+		return;
+	if (all_discarded(pfn))
 		discarded--;
+	bitmap_clear(discarded_map, pfn * PER_PAGE, PER_PAGE);
 }
 
 static int cmp_pfns(const void *a, const void *b)
@@ -557,7 +568,7 @@ static void unplug(void)
 static int plug(const struct model *model)
 {
 	struct vmm *v = kvzalloc(sizeof(*v), GFP_KERNEL);
-	size_t bytes = BITS_TO_LONGS(max_pfn) * sizeof(long);
+	size_t bytes = BITS_TO_LONGS(max_pfn * PER_PAGE) * sizeof(long);
 	int err = -ENOMEM;
 
 	held_map = vzalloc(bytes);
