@@ -273,13 +273,28 @@ static bool discard_pfns(struct vmm *v)
 	return alive;
 }
 
+/* As a handler is called, which is a thread with PREEMPT_RT. */
+static unsigned long irq_begin(void)
+{
+	unsigned long flags = 0;
+
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		local_irq_save(flags);
+	return flags;
+}
+
+static void irq_end(unsigned long flags)
+{
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		local_irq_restore(flags);
+}
+
 static void interrupt(struct virtqueue *vq)
 {
-	unsigned long flags;
+	unsigned long flags = irq_begin();
 
-	local_irq_save(flags);
 	vring_interrupt(0, vq);
-	local_irq_restore(flags);
+	irq_end(flags);
 }
 
 /* Returns whether it is to be answered. */
@@ -648,11 +663,10 @@ DEFINE_SHOW_ATTRIBUTE(models);
 
 static void changed(struct vmm *v)
 {
-	unsigned long flags;
+	unsigned long flags = irq_begin();
 
-	local_irq_save(flags);
 	virtio_config_changed(&v->vdev);
-	local_irq_restore(flags);
+	irq_end(flags);
 }
 
 static int target_set(void *data, u64 val)
