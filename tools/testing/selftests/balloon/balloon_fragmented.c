@@ -169,6 +169,11 @@ TEST_F_TIMEOUT(balloon, partial_blocks_are_put_together, LONG)
 	migrated = sum_stat("migrate");
 	ASSERT_EQ(0, write_text("/proc/sys/vm/compact_memory", "1\n"));
 	ASSERT_EQ(0, write_number(HOLD, 0));
+	/* It moves from one pageblock to another. Of large ones, one may have them all. */
+	if (no_evacuation() && sum_stat("migrate") == migrated) {
+		limit_cpu_lists(false);
+		SKIP(return, "compaction moves nothing of what is in one pageblock");
+	}
 	/* The worker sees to what compaction leaves. */
 	end = now() + 300;
 	do {
