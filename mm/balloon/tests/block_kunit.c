@@ -399,19 +399,13 @@ static void block_requeue(struct kunit *test)
 /* The block that is nearest to being whole for the guest gives back first. */
 static void block_order(struct kunit *test)
 {
-	struct test_balloon *t = test->priv;
 	const unsigned int many = PART(300), less = PART(100), some = PART(60), few = FEW;
-	struct page *full, *empty;
-	unsigned int i;
+	const unsigned int nr[] = { many, less };
+	struct page *heads[2], *full, *empty;
 
-	full = take_block(test);
-	for (i = 0; i < SUPERFRAME_PAGES; i++)
-		if (i < many)
-			balloon_queue_page(&t->b, full + i);
-	/* Its other pages stay taken, or they would be used to fill it up. */
-	empty = fill_block(test, less);
-	for (i = many; i < SUPERFRAME_PAGES; i++)
-		balloon_put_page(full + i);
+	fill_two_blocks(test, nr, heads);
+	full = heads[0];
+	empty = heads[1];
 	expect_block(test, full, many, 0);
 	expect_block(test, empty, less, 0);
 	expect_pages(test, 0, many + less, 0);

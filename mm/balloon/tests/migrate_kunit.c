@@ -194,11 +194,13 @@ static void migrate_halfway(struct kunit *test)
 static void migrate_contended(struct kunit *test)
 {
 	struct test_balloon *t = test->priv;
-	struct page *head = fill_block(test, 3), *full = fill_block(test, 40);
+	const unsigned int nr[] = { 3, 40 };
+	struct page *heads[2];
 
-	drain_all_pages(page_zone(full));
+	fill_two_blocks(test, nr, heads);
+	drain_all_pages(page_zone(heads[1]));
 	mutex_lock(&balloon_host_lock);
-	KUNIT_EXPECT_NE(test, compact_to(test, head, t->nid), 0);
+	KUNIT_EXPECT_NE(test, compact_to(test, heads[0], t->nid), 0);
 	mutex_unlock(&balloon_host_lock);
 	KUNIT_EXPECT_EQ(test, t->inflated, 0);
 	expect_pages(test, 0, 43, 0);
@@ -276,10 +278,14 @@ static void isolate_left(struct kunit *test)
 static void compact_fuller(struct kunit *test)
 {
 	struct test_balloon *t = test->priv;
-	struct page *empty = fill_block(test, 5), *full = fill_block(test, 40);
 	long migrated = node_stat(t->nid, BALLOON_STAT_MIGRATE);
+	struct page *heads[2], *empty, *full;
+	const unsigned int nr[] = { 5, 40 };
 	unsigned int i;
 
+	fill_two_blocks(test, nr, heads);
+	empty = heads[0];
+	full = heads[1];
 	/* Its holes, where the buddy allocator has them. */
 	drain_all_pages(page_zone(full));
 	KUNIT_ASSERT_FALSE(test, isolate_movable_ops_page(full, 0));

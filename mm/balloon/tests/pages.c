@@ -323,6 +323,19 @@ struct page *take_block(struct kunit *test)
 	return pfn_to_page(t->ext[0].pfn);
 }
 
+/* Of a block that is taken, the first @nr pages go into the balloon and the others back. */
+static void fill(struct test_balloon *t, struct page *head, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < SUPERFRAME_PAGES; i++) {
+		if (i < nr)
+			balloon_queue_page(&t->b, head + i);
+		else
+			balloon_put_page(head + i);
+	}
+}
+
 /**
  * fill_block - a partial block
  * @test: the test
@@ -332,17 +345,25 @@ struct page *take_block(struct kunit *test)
  */
 struct page *fill_block(struct kunit *test, unsigned int nr)
 {
-	struct test_balloon *t = test->priv;
 	struct page *head = take_block(test);
-	unsigned int i;
 
-	for (i = 0; i < SUPERFRAME_PAGES; i++) {
-		if (i < nr)
-			balloon_queue_page(&t->b, head + i);
-		else
-			balloon_put_page(head + i);
-	}
+	fill(test->priv, head, nr);
 	return head;
+}
+
+/**
+ * fill_two_blocks - two partial blocks
+ * @test: the test
+ * @nr: how many pages of each, from the first, are to be ballooned
+ * @heads: where to store their first pages
+ */
+void fill_two_blocks(struct kunit *test, const unsigned int nr[2], struct page *heads[2])
+{
+	/* Both first: what one puts back would be used to fill it up. */
+	heads[0] = take_block(test);
+	heads[1] = take_block(test);
+	fill(test->priv, heads[0], nr[0]);
+	fill(test->priv, heads[1], nr[1]);
 }
 
 /**

@@ -50,6 +50,7 @@ unsigned long node_populated(int nid);
 unsigned long vm_event(enum vm_event_item item);
 struct page *take_block(struct kunit *test);
 struct page *fill_block(struct kunit *test, unsigned int nr);
+void fill_two_blocks(struct kunit *test, const unsigned int nr[2], struct page *heads[2]);
 void free_pages_of(struct kunit *test, unsigned int nr);
 
 #endif /* _MM_BALLOON_TESTS_PAGES_H */
