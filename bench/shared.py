@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(TOP, 'scripts'))
 
 from guest import (BUILD, HUGE, MIB, PAGE, QEMU, SHARED, Guest, accelerator,  # noqa: E402,F401
                    meminfo, resize_pool)
+from options import count  # noqa: E402,F401
 
 OUT = os.path.join(BUILD, 'bench')
 GIB = 1 << 30
@@ -24,13 +25,6 @@ KERNELS = {
     'vanilla': {'flavour': 'vanilla', 'balloon': {}},
     'patched': {'flavour': 'release', 'balloon': {'free-page-reporting': True}, 'append': QUIET},
 }
-
-
-def count(text):
-    """An option's value: a number, 1 at least."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f'{text}: a number, 1 at least')
-    return int(text)
 
 
 def some_of(names):

@@ -25,13 +25,13 @@ import time
 from deb_test import Checks, TrialError, end_with, run
 from guest import BUILD, MIB, TOP, Guest, GuestError, initramfs_of, kernel_of
 from host_trial import add_to_initramfs
+from options import count
 
 WORK = os.path.join(BUILD, 'stressors')
 # 4 nodes, of MiB each.
 NODES = [512] * 4
 SIZE = sum(NODES) * MIB
 KINDS = {'empty': 0, 'half': SIZE // 2}
-SWAP = SIZE
 LISTS = ['mm', 'numa']
 # Where LTP has what is in these lists.
 FOLDERS = ['testcases/lib', 'testcases/kernel/mem', 'testcases/kernel/numa',
@@ -177,7 +177,7 @@ class Bed:
         self.boots += 1
         swap = os.path.join(WORK, f'swap-{self.kind}')
         with open(swap, 'w') as file:
-            file.truncate(SWAP)
+            file.truncate(self.options.swap * MIB)
         self.guest = Guest(self.options.kernel, nodes=NODES, initramfs=self.initramfs,
                            name=f'stressors-{self.kind}-{self.boots}', append='kunit.enable=0',
                            balloon={'free-page-reporting': True},
@@ -360,9 +360,11 @@ def main():
     parser.add_argument('--kernel', choices=['debug', 'release'], default='debug',
                         help='which kernel (debug)')
     parser.add_argument('--only', choices=['ltp', 'stress-ng'], help='one of the two')
-    parser.add_argument('--seconds', type=int, default=5, help='for each stressor (5)')
-    parser.add_argument('--limit', type=int, default=240,
+    parser.add_argument('--seconds', type=count, default=5, help='for each stressor (5)')
+    parser.add_argument('--limit', type=count, default=240,
                         help='seconds after which a test is killed (240)')
+    parser.add_argument('--swap', type=count, default=SIZE // MIB, metavar='MIB',
+                        help=f'how much swap ({SIZE // MIB}): what fills it ends sooner with less')
     parser.add_argument('--refill', choices=['off', 'credit', 'exchange', 'oom'],
                         default='exchange', help="the balloon's mode of refill (exchange)")
     parser.add_argument('tests', nargs='*', help='names of some (all but what is left out)')
