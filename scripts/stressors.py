@@ -54,6 +54,7 @@ LEFT_OUT.update(dict.fromkeys([f'ksm0{n}_1' for n in range(1, 5)],
                               'ksmd scans in minutes'))
 LEFT_OUT.update(dict.fromkeys(['set_mempolicy03', 'set_mempolicy04'],
                               'wants a loop device and a file system, which no kernel of ours has'))
+LEFT_OUT['watchdog'] = 'is about a device that restarts the machine'
 LEFT_OUT['max_map_count'] = 'maps 65536 ranges ten times: emulated, each takes minutes'
 LEFT_OUT['shm_test01'] = 'took longer than two minutes without a balloon, too, emulated'
 LEFT_OUT['vma05'] = 'wants gdb'
@@ -128,7 +129,8 @@ def stress_ng_tests(seconds):
         if not listed:
             raise TrialError(f'stress-ng has no class {kind}')
         names |= set(listed[1].split())
-    how = f'--timeout {seconds}s --verify --oomable --temp-path /tmp --log-brief'
+    # Some may hang a machine: that is to be seen.
+    how = f'--pathological --timeout {seconds}s --verify --oomable --temp-path /tmp --log-brief'
     return [Test('stress-ng', name, f'stress-ng --{name} {len(NODES)} {how}')
             for name in sorted(names)]
 
