@@ -196,7 +196,7 @@ static long free_superframes(int nid, const char *zone)
 void node_memory(int nid, struct node_memory *m)
 {
 	FILE *f = fopen("/proc/zoneinfo", "r");
-	long value, free = 0, high = 0, present = 0, reserve;
+	long value, free = 0, min = 0, high = 0, present = 0, reserve;
 	char line[512], zone[32] = "";
 	int n, ours = 0;
 
@@ -213,6 +213,8 @@ void node_memory(int nid, struct node_memory *m)
 		if (sscanf(line, " pages free %ld", &value) == 1) {
 			free = value;
 			m->free += value;
+		} else if (sscanf(line, " min %ld", &value) == 1) {
+			min = value;
 		} else if (sscanf(line, " high %ld", &value) == 1) {
 			high = value;
 		} else if (sscanf(line, " present %ld", &value) == 1) {
@@ -222,6 +224,8 @@ void node_memory(int nid, struct node_memory *m)
 			/* What is kept for those who can use no higher zone. */
 			last = strrchr(line, ' ');
 			reserve = strtol(last + 1, NULL, 10);
+			value = free - min - reserve;
+			m->usable += value > 0 ? value : 0;
 			value = free - high - reserve;
 			m->above += value > 0 ? value : 0;
 			value -= present / RESERVE;
@@ -245,6 +249,7 @@ void all_memory(struct node_memory *sum)
 		node_memory(nodes[i], &m);
 		sum->free += m.free;
 		sum->present += m.present;
+		sum->usable += m.usable;
 		sum->above += m.above;
 		sum->give += m.give;
 		sum->spare += m.spare;

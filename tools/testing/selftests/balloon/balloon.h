@@ -72,6 +72,8 @@ long sum_stat(const char *name);
 struct node_memory {
 	long free;
 	long present;
+	/* What programs can have: what is above the min watermarks, and such reserves. */
+	long usable;
 	/* What is above the high watermarks and other zones' reserves. */
 	long above;
 	/* What of it the balloon may take: the node keeps a reserve of its own. */

@@ -563,10 +563,10 @@ static void contention(struct __test_metadata *_metadata, const char *mode)
 	/* If by chance that was enough for all of them, all are on one node the second time. */
 	for (rounds = 0; rounds < 2 && sum_stat("refill") == before.refills; rounds++) {
 		/*
-		 * And have it for longer then: where they write slowly, few have all of theirs
-		 * at a time otherwise.
+		 * They keep it for longer than all of them need to write to theirs: few have it
+		 * at a time otherwise, and nothing is refilled for as long as they try.
 		 */
-		ASSERT_TRUE(start(threads, THREADS, each, 0, (rounds ? 200 : 50) * SHORT, nid));
+		ASSERT_TRUE(start(threads, THREADS, each, 0, 200 * SHORT, nid));
 		nid = here();
 		/* Emulated, so many threads need a while to get going, one CPU's above all. */
 		end = now() + (rounds ? 240 : 30);
