@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 
-from guest import BUILD, MIB, TOP, Guest, GuestError
+from guest import BUILD, MIB, TOP, Guest, GuestError, put_agent
 
 PACKAGES = os.path.join(BUILD, 'deb')
 WORK = os.path.join(BUILD, 'deb.test')
@@ -142,8 +142,8 @@ def make_module(version):
 
 
 def make_disk():
-    for name in 'agent', 'init-debian':
-        shutil.copy(os.path.join(TOP, 'scripts', 'guest', name), ROOT)
+    put_agent(ROOT)
+    shutil.copy(os.path.join(TOP, 'scripts', 'guest', 'init-debian'), ROOT)
     if os.path.exists(DISK):
         os.remove(DISK)
     with open(DISK, 'w') as file:

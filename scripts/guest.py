@@ -76,6 +76,12 @@ def initramfs_of(flavour):
     return os.path.join(BUILD, f'initramfs-{flavour}{ON}.cpio{packed}')
 
 
+def put_agent(root):
+    """Builds the agent into a ROOT that is not our initramfs."""
+    subprocess.run(['gcc', '-O2', '-Wall', '-static', '-o', os.path.join(root, 'agent'),
+                    os.path.join(TOP, 'scripts/guest/agent.c')], check=True)
+
+
 def split_cpus(count, nodes):
     """Distributes cpus 0..count-1 over the nodes, as evenly as possible."""
     return [list(range(n * count // nodes, (n + 1) * count // nodes)) for n in range(nodes)]

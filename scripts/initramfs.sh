@@ -45,7 +45,6 @@ inputs() {
 
 	echo "$busybox bin/busybox"
 	echo "$TOP/scripts/guest/init init"
-	echo "$TOP/scripts/guest/agent agent"
 	[[ $flavour != @($checks) ]] || selftests=$BUILD/selftests${ON:+-$ARCH}
 	for file in "$TOP"/scripts/guest/*.c balloonstat; do
 		name=$(basename "$file" .c)

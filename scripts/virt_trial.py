@@ -20,7 +20,7 @@ import sys
 import time
 
 from deb_test import Checks, TrialError, release
-from guest import BUILD, QEMU, TOP
+from guest import BUILD, QEMU, TOP, put_agent
 
 TOOL = os.path.join(TOP, 'tools/virt/virsh-node-mem')
 WORK = os.path.join(BUILD, 'virt.test')
@@ -109,7 +109,7 @@ def make_initrd():
             raise TrialError(f'debootstrap: {done.stdout[-2000:]}')
         os.rename(root + '.new', root)
     shutil.copy(os.path.join(TOP, 'scripts/guest/init-virt'), os.path.join(root, 'init'))
-    shutil.copy(os.path.join(TOP, 'scripts/guest/agent'), root)
+    put_agent(root)
     prune = ' -o '.join(f'-path ./{path}' for path in LEFT_OUT)
     subprocess.run(f"find . -xdev '(' {prune} ')' -prune -o -print0 | "
                    f'cpio --null -o -H newc --quiet | gzip -1 > {initrd}',

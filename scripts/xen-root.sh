@@ -73,7 +73,7 @@ inputs() {
 
 	echo "$(command -v busybox) bin/busybox"
 	echo "$TOP/scripts/xen/init init"
-	echo "$TOP/scripts/guest/agent agent"
+	echo "$dir/agent bin/agent"
 	echo "$TOP/scripts/xen/xl.conf etc/xen/xl.conf"
 	echo "$dir/await bin/await"
 	# What Debian's xl needs help with; the latter some tests do, too.
@@ -132,6 +132,8 @@ libraries() {
 
 source=$TOP/scripts/xen/await.c
 [ "$dir/await" -nt "$source" ] || gcc -O2 -Wall -static -o "$dir/await" "$source"
+source=$TOP/scripts/guest/agent.c
+[ "$dir/agent" -nt "$source" ] || gcc -O2 -Wall -static -o "$dir/agent" "$source"
 source=$TOP/scripts/xen/vnuma_shim.c
 [ "$dir/vnuma_shim.so" -nt "$source" ] ||
 	gcc -O2 -Wall -shared -fPIC -o "$dir/vnuma_shim.so" "$source" -ldl
