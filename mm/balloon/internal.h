@@ -231,6 +231,9 @@ struct balloon_ask {
  * @exchange_after: when, in jiffies, it may be exchanged for again
  * @exchanged: when, in jiffies, an allocation last had an exchange made for it; 0:
  *	never
+ * @sampled: for which interval of reclaim its page cache was looked at; the worker's,
+ *	as is the next
+ * @read_again: what share of that was read more than once; see pressure.c
  */
 struct balloon_node {
 	int nid;
@@ -243,6 +246,8 @@ struct balloon_node {
 	struct balloon_ask ask;
 	unsigned long exchange_after;
 	unsigned long exchanged;
+	unsigned long sampled;
+	unsigned int read_again;
 };
 
 /**

@@ -23,7 +23,9 @@
 #include <linux/khugepaged.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
+#include <linux/mm_inline.h>
 #include <linux/mmzone.h>
+#include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/swap.h>
@@ -61,6 +63,12 @@
 #define WRITES_MAX		(2 * SUPERFRAME_PAGES)
 /* And once so many are written, they go first. */
 #define SWAPPED_MIN		(SUPERFRAME_PAGES / 4)
+/* A node is looked at in so many places, or until so many pages of cache were seen. */
+#define CACHE_LOOKS		512
+#define CACHE_SAMPLE		32U
+/* What that tells is a share of this, and fades by one of so many per interval. */
+#define CACHE_ALL		1024U
+#define CACHE_FADE		256
 /* Of cache, and of anonymous memory, no less is left than this share of present pages. */
 #define PRESSURE_FLOOR		64
 /* What stays free during boot: a share of what is kept, and the initramfs so many times. */
@@ -200,6 +208,63 @@ static bool pressure_swapped(int nid)
 	       pressure_swapcache(pgdat) > node_page_state(pgdat, NR_WRITEBACK) + SWAPPED_MIN;
 }
 
+#ifdef CONFIG_LRU_GEN
+/* What share of a node's cache was read more than once, of CACHE_ALL. */
+static unsigned int cache_sample(int nid)
+{
+	unsigned long spanned = node_spanned_pages(nid);
+	unsigned int seen = 0, again = 0, looks;
+
+	get_online_mems();
+	for (looks = 0; spanned && looks < CACHE_LOOKS && seen < CACHE_SAMPLE; looks++) {
+		unsigned long pfn = node_start_pfn(nid) + get_random_long() % spanned;
+		struct page *page = pfn_to_online_page(pfn);
+		struct folio *folio;
+
+		if (!page || page_to_nid(page) != nid || PageBuddy(page) || PageOffline(page))
+			continue;
+		folio = page_folio(page);
+		if (!folio_try_get(folio))
+			continue;
+		if (page_folio(page) == folio && folio_test_lru(folio) &&
+		    folio_is_file_lru(folio) && !folio_test_unevictable(folio)) {
+			seen++;
+			/* Before 6.14 that is the mark of the second time, later of the last. */
+			again += folio_test_workingset(folio) || folio_lru_refs(folio) > 1;
+		}
+		folio_put(folio);
+	}
+	put_online_mems();
+	/* Of so few nothing can be said. */
+	return seen < CACHE_SAMPLE / 4 ? 0 : again * CACHE_ALL / seen;
+}
+#else
+static unsigned int cache_sample(int nid)
+{
+	return 0;
+}
+#endif
+
+/*
+ * How many of so many inactive pages of cache are in use. Where the LRU has generations,
+ * what is read by system calls never becomes active, however often; reclaim protects it
+ * once much of it was missed. It is counted how often each page was read, though; but
+ * with each new generation the count begins anew, so what was seen holds for a while.
+ */
+static unsigned long pressure_read_again(int nid, unsigned long pages)
+{
+	struct balloon_node *bn = balloon_nodes[nid];
+
+	if (!lru_gen_enabled() || !bn)
+		return 0;
+	if (bn->sampled != brake.since) {
+		bn->sampled = brake.since;
+		bn->read_again -= DIV_ROUND_UP(bn->read_again, CACHE_FADE);
+		bn->read_again = max(bn->read_again, cache_sample(nid));
+	}
+	return mult_frac(pages, bn->read_again, CACHE_ALL);
+}
+
 /* Whether reclaim finds cache without turning to what is in use, as inactive_is_low() says. */
 static bool pressure_cache_unused(int nid)
 {
@@ -207,7 +272,10 @@ static bool pressure_cache_unused(int nid)
 	unsigned long inactive = node_page_state(pgdat, NR_INACTIVE_FILE);
 	unsigned long active = node_page_state(pgdat, NR_ACTIVE_FILE);
 	unsigned long gib = (inactive + active) >> (30 - PAGE_SHIFT);
+	unsigned long again = pressure_read_again(nid, inactive);
 
+	inactive -= again;
+	active += again;
 	return inactive * (gib ? int_sqrt(10 * gib) : 1) > active;
 }
 
@@ -535,8 +603,11 @@ unsigned long balloon_brake(bool *pressed)
 		if (time_after(now, brake.until + brake.pause))
 			brake.pause = 0;
 	} else {
-		brake.quota += BRAKE_QUOTA;
-		brake.quota_used += BRAKE_GROWTH_USED;
+		/* What was not made use of tells nothing. */
+		if (brake.left < brake.quota)
+			brake.quota += BRAKE_QUOTA;
+		if (brake.left_used < brake.quota_used)
+			brake.quota_used += BRAKE_GROWTH_USED;
 	}
 	return brake_begin(now);
 }

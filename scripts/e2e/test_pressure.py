@@ -118,8 +118,11 @@ class Unreachable(PressureTest):
             reader = Reader(guest, 1228)
             reader.await_rounds(2)
             alone = reader.await_rounds(3)
+            free = sum(figures['free'] for figures in zones(guest).values())
             guest.set_balloon(2 * GIB - 128 * MIB)
             self.await_rest(guest, ['pressure'])
+            # More would be the file's, also where the LRU does not tell that it is in use.
+            self.assertLess(pages(guest.actual()), free)
             # One time of many is as it should be: thrashing, they would all be slow.
             for _ in range(5):
                 beside = reader.await_rounds(3)
