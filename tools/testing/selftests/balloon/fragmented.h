@@ -65,12 +65,19 @@ static inline void unpin(struct used *u)
 /* How many are enough. */
 #define BLOCKS		96
 
+/* Use a node's memory but for about @blocks blocks. */
+static inline bool use_rest(struct used *u, int nid, long blocks)
+{
+	memset(u, 0, sizeof(*u));
+	return use_all_but(nid, blocks, &u->rest, &u->rest_bytes);
+}
+
 /*
- * Use all of a node's memory but a little, then free all but @least to @most of
- * 512 parts of each of about @blocks blocks, at places that depend on the block. One page
- * of every @nth block can't be moved (0: none).
+ * Use what use_rest() left of it but a little, then free all but @least to @most of 512
+ * parts of each block, at places that depend on the block. One page of every @nth block
+ * can't be moved (0: none).
  */
-static inline bool use(struct used *u, int nid, long blocks, int least, int most, int nth)
+static inline bool use_in_part(struct used *u, int nid, int least, int most, int nth)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY);
 	struct rlimit files = { 8192, 8192 };
@@ -79,12 +86,9 @@ static inline bool use(struct used *u, int nid, long blocks, int least, int most
 	uint8_t *seen;
 	size_t i, end;
 
-	memset(u, 0, sizeof(*u));
 	least = least * SUPERFRAME / 512;
 	most = (most * SUPERFRAME + 511) / 512;
 	setrlimit(RLIMIT_NOFILE, &files);
-	if (!use_all_but(nid, blocks, &u->rest, &u->rest_bytes))
-		return false;
 	node_memory(nid, &m);
 	u->bytes = (m.above - 4 * SUPERFRAME) / 64 * 63 * PAGE;
 	u->p = map(u->bytes, nid, MADV_NOHUGEPAGE);
@@ -125,6 +129,11 @@ static inline bool use(struct used *u, int nid, long blocks, int least, int most
 	free(seen);
 	close(fd);
 	return u->pages;
+}
+
+static inline bool use(struct used *u, int nid, long blocks, int least, int most, int nth)
+{
+	return use_rest(u, nid, blocks) && use_in_part(u, nid, least, most, nth);
 }
 
 /* Is every byte there that should be? */
