@@ -156,27 +156,31 @@ static unsigned long pressure_above(unsigned long pages, unsigned long floor)
 	return pages > floor ? pages - floor : 0;
 }
 
+/* A function: without NUMA, node_page_state() is a macro that leaves the node unused. */
+static unsigned long pressure_state(int nid, enum node_stat_item item)
+{
+	return node_page_state(NODE_DATA(nid), item);
+}
+
 /* Base pages of a node's page cache that could be dropped, by their state alone. */
 static unsigned long pressure_cache(int nid)
 {
-	struct pglist_data *pgdat = NODE_DATA(nid);
-	unsigned long busy = node_page_state(pgdat, NR_FILE_DIRTY) +
-			     node_page_state(pgdat, NR_WRITEBACK);
+	unsigned long busy = pressure_state(nid, NR_FILE_DIRTY) +
+			     pressure_state(nid, NR_WRITEBACK);
 
 	if (node_isset(nid, brake.no_cache))
 		return 0;
-	return pressure_above(node_page_state(pgdat, NR_INACTIVE_FILE) +
-			      node_page_state(pgdat, NR_ACTIVE_FILE),
+	return pressure_above(pressure_state(nid, NR_INACTIVE_FILE) +
+			      pressure_state(nid, NR_ACTIVE_FILE),
 			      pressure_floor(nid) + busy);
 }
 
 /* Base pages of a node that could go to swap, by their number alone. */
 static unsigned long pressure_anon(int nid)
 {
-	struct pglist_data *pgdat = NODE_DATA(nid);
 	unsigned long swap = max(get_nr_swap_pages(), 0L);
-	unsigned long anon = node_page_state(pgdat, NR_INACTIVE_ANON) +
-			     node_page_state(pgdat, NR_ACTIVE_ANON);
+	unsigned long anon = pressure_state(nid, NR_INACTIVE_ANON) +
+			     pressure_state(nid, NR_ACTIVE_ANON);
 
 	if (balloon_reclaim_mode < BALLOON_RECLAIM_SWAP || node_isset(nid, brake.no_anon))
 		return 0;
@@ -184,12 +188,12 @@ static unsigned long pressure_anon(int nid)
 }
 
 #ifdef CONFIG_SWAP
-static unsigned long pressure_swapcache(struct pglist_data *pgdat)
+static unsigned long pressure_swapcache(int nid)
 {
-	return node_page_state(pgdat, NR_SWAPCACHE);
+	return pressure_state(nid, NR_SWAPCACHE);
 }
 #else
-static unsigned long pressure_swapcache(struct pglist_data *pgdat)
+static unsigned long pressure_swapcache(int nid)
 {
 	return 0;
 }
@@ -202,10 +206,8 @@ static unsigned long pressure_swapcache(struct pglist_data *pgdat)
  */
 static bool pressure_swapped(int nid)
 {
-	struct pglist_data *pgdat = NODE_DATA(nid);
-
 	return !node_isset(nid, brake.no_swapped) &&
-	       pressure_swapcache(pgdat) > node_page_state(pgdat, NR_WRITEBACK) + SWAPPED_MIN;
+	       pressure_swapcache(nid) > pressure_state(nid, NR_WRITEBACK) + SWAPPED_MIN;
 }
 
 #ifdef CONFIG_LRU_GEN
@@ -268,9 +270,8 @@ static unsigned long pressure_read_again(int nid, unsigned long pages)
 /* Whether reclaim finds cache without turning to what is in use, as inactive_is_low() says. */
 static bool pressure_cache_unused(int nid)
 {
-	struct pglist_data *pgdat = NODE_DATA(nid);
-	unsigned long inactive = node_page_state(pgdat, NR_INACTIVE_FILE);
-	unsigned long active = node_page_state(pgdat, NR_ACTIVE_FILE);
+	unsigned long inactive = pressure_state(nid, NR_INACTIVE_FILE);
+	unsigned long active = pressure_state(nid, NR_ACTIVE_FILE);
 	unsigned long gib = (inactive + active) >> (30 - PAGE_SHIFT);
 	unsigned long again = pressure_read_again(nid, inactive);
 
@@ -341,7 +342,7 @@ static void pressure_await_writes(struct balloon *b, int nid)
 {
 	unsigned long until = jiffies + BRAKE_INTERVAL;
 
-	while (node_page_state(NODE_DATA(nid), NR_WRITEBACK) > WRITES_MAX &&
+	while (pressure_state(nid, NR_WRITEBACK) > WRITES_MAX &&
 	       time_before(jiffies, until) && !balloon_slice_over(b))
 		schedule_timeout_uninterruptible(1);
 }
@@ -350,7 +351,7 @@ static void pressure_await_writes(struct balloon *b, int nid)
 static bool pressure_in_vain(int nid, enum balloon_prey prey)
 {
 	/* What was sent to swap comes as soon as it is written. */
-	if (prey == PREY_ANY && node_page_state(NODE_DATA(nid), NR_WRITEBACK) &&
+	if (prey == PREY_ANY && pressure_state(nid, NR_WRITEBACK) &&
 	    brake.futile++ < FUTILE_MAX)
 		return false;
 
