@@ -100,7 +100,8 @@ riscv64|s390x|loongarch64)
 		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		cross=$flavour-linux-gnu- arch=${flavour%64} arch=${arch/s390x/s390}
 		targets="$patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
-clang)		src=$LINUX obj=$BUILD/$flavour names="base balloon debug" compiler=clang
+clang)		src=$LINUX obj=$BUILD/$flavour names="base balloon debug" compiler=$CLANG
+		need "ld.lld${CLANG#clang}"
 		targets="KCFLAGS=-Werror $patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o"
 		targets+=" drivers/xen/balloon.o drivers/xen/balloon_numa.o drivers/xen/balloon_pv.o"
 		targets+=" drivers/xen/balloon_nodes.o arch/x86/xen/vnuma.o" ;;
@@ -138,7 +139,10 @@ tools=()
 [ "$KERNEL" = 6.12 ] || tools=("CHECK=$TOP/scripts/sparse-next.sh")
 
 # Its assembler and the like go with a compiler.
-[ $compiler = gcc ] || tools+=(LLVM=1)
+if [ $compiler = "$CLANG" ]; then
+	version=${CLANG#clang}
+	tools+=("LLVM=${version:-1}")
+fi
 
 kmake() {
 	env -u KERNEL make -C "$src" "O=../${obj##*/}" ARCH=$arch CROSS_COMPILE=$cross CC="$cc" "${tools[@]}" -j"$(nproc)" "$@"

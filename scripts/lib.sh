@@ -45,6 +45,10 @@ esac
 # Debian's packages for the programs of such a guest, unpacked.
 ARM64_ROOT=$SHARED/arm64-root
 
+# The compiler beside gcc. What Debian 12 calls so is too old for the newest kernel; it has this one, too.
+CLANG=clang
+[ "$KERNEL" = 6.12 ] || CLANG=clang-19
+
 # The folders of this repository that mirror the kernel tree.
 MIRRORED="mm include drivers tools Documentation arch"
 

@@ -18,7 +18,8 @@ esac
 build() {
 	local compiler=$2-linux-gnu-gcc
 
-	[ "$2" != clang ] || compiler=clang
+	# It links with its own, which deps.sh does not install.
+	[ "$2" != clang ] || compiler=ld.lld${CLANG#clang}
 	if [[ " ${more[*]} " == *" $2 "* ]] && ! command -v "$compiler" >/dev/null; then
 		echo "ok $1 - $2 # SKIP there is no $compiler"
 	elif "$TOP/scripts/build.sh" "$2" > "$BUILD/logs/matrix-$2.log" 2>&1; then
