@@ -42,6 +42,7 @@ targets=bzImage
 arch=x86
 cross=
 compiler=gcc
+flags=
 # Which tree; '' is ours.
 tree=
 # What the patches touch of mm/.
@@ -80,7 +81,8 @@ balloon-off)	src=$LINUX obj=$BUILD/$flavour names="base release $flavour"
 		targets="mm/ drivers/base/node.o fs/proc/meminfo.o" ;;
 nodes-1024)	src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
 		# Ours and what mm/ has of the patches: no frame of a function may outgrow the stack.
-		targets="W=1 KCFLAGS=-Werror=frame-larger-than=1024 $patched_mm"
+		flags=-Wframe-larger-than=1024
+		targets="W=1 $patched_mm"
 		targets+=" drivers/virtio/virtio_balloon.o"
 		targets+=" drivers/xen/balloon_numa.o drivers/xen/balloon_nodes.o drivers/base/node.o" ;;
 i386)		src=$LINUX obj=$BUILD/$flavour names="base balloon release $flavour"
@@ -102,7 +104,7 @@ riscv64|s390x|loongarch64)
 		targets="$patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o" ;;
 clang)		src=$LINUX obj=$BUILD/$flavour names="base balloon debug" compiler=$CLANG
 		need "ld.lld${CLANG#clang}"
-		targets="KCFLAGS=-Werror $patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o"
+		targets="$patched_mm drivers/virtio/virtio_balloon.o drivers/base/node.o"
 		targets+=" drivers/xen/balloon.o drivers/xen/balloon_numa.o drivers/xen/balloon_pv.o"
 		targets+=" drivers/xen/balloon_nodes.o arch/x86/xen/vnuma.o" ;;
 *)		die "usage: build.sh [--config] vanilla | release | debug | irqsoff | kcsan | rt | lend | lint | upstream | upstream-before | numa-off | compaction-off | balloon-off | hooks-off | nodes-1024 | i386 | arm64 | arm64-4k | ppc64le | riscv64 | s390x | loongarch64 | clang" ;;
@@ -137,6 +139,9 @@ cc=$cross$compiler
 # Debian's sparse does not know all that the newest kernel's headers use.
 tools=()
 [ "$KERNEL" = 6.12 ] || tools=("CHECK=$TOP/scripts/sparse-next.sh")
+
+# Where no image comes of it, it is built for its warnings.
+[[ $targets == *Image ]] || tools+=("KCFLAGS=-Werror $flags")
 
 # Its assembler and the like go with a compiler.
 if [ $compiler = "$CLANG" ]; then
