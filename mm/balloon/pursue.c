@@ -58,13 +58,27 @@ static void drain_nodes(void)
 		balloon_drain_node(nid);
 }
 
+/* For the total, or for a limit. */
+static bool has_to_give_back(struct balloon *b)
+{
+	struct balloon_node *bn;
+	int nid;
+
+	if (balloon_total() > balloon_goal(b))
+		return true;
+	for_each_balloon_node(bn, nid)
+		if (balloon_node_over(nid))
+			return true;
+	return false;
+}
+
 /**
  * balloon_pass_begin - begin to pursue what is wanted now
  * @b: the balloon
  * @fresh: because that has changed, and not to try again
  *
- * Context: the worker, without balloon_host_lock. Sleeps; if more is to be taken, or after
- *	an OOM, it waits for memory hotplug, too.
+ * Context: the worker, without balloon_host_lock. Sleeps; after an OOM it waits for memory
+ *	hotplug, too, and if @fresh, unless memory is to be given back.
  */
 void balloon_pass_begin(struct balloon *b, bool fresh)
 {
@@ -107,11 +121,11 @@ void balloon_pass_begin(struct balloon *b, bool fresh)
 		p->short_since = 0;
 		balloon_brake_release();
 		/*
-		 * Nodes are compared, and what lists hide of one would be left to it. Not where
-		 * something is to be given back: draining waits for who offlines memory, and he
-		 * may wait for that.
+		 * Nodes are compared, and what lists hide of one would be left to it, by what
+		 * only moves, too. Not where something is to be given back: draining waits for
+		 * who offlines memory, and he may wait for that.
 		 */
-		if (balloon_goal(b) > balloon_total())
+		if (!has_to_give_back(b))
 			drain_nodes();
 	}
 }

@@ -3,6 +3,7 @@
  * Which nodes give and get back: rings, targets of nodes, policies.
  */
 #define _GNU_SOURCE
+#include <numa.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,6 +243,45 @@ TEST_F_TIMEOUT(balloon, remote_is_counted, LONG)
 	remote = sum_remote() - remote;
 	EXPECT_EQ(pages - node_number(nodes[1], "nr_pages"), remote);
 	EXPECT_LE(17 * SUPERFRAME, remote);
+	ASSERT_EQ(0, node_target_auto(nodes[1]));
+}
+
+/* Superframes: more come home without being asked for. */
+#define LISTED	6
+
+/*
+ * What CPUs keep on lists of their own is as free as anything: who raises a node's target
+ * gets that, too, though nothing is missing.
+ */
+TEST_F_TIMEOUT(balloon, raised_has_what_lists_keep, LONG)
+{
+	struct node_memory m;
+	long pages, before;
+	char *p;
+
+	if (nr_nodes < 2)
+		SKIP(return, "needs two nodes");
+	ASSERT_EQ(0, write_text(ALL "reclaim", "none\n"));
+	/* As much as they may: what is freed is seen nowhere else. */
+	ASSERT_EQ(0, write_number(PROC_VM "percpu_pagelist_high_fraction", 8));
+	/* Of nodes farther off they keep it for some seconds only. */
+	numa_run_on_node(nodes[1]);
+	p = map_used(LISTED * SUPERFRAME * PAGE, nodes[1]);
+	ASSERT_NE(NULL, p);
+	node_memory(nodes[1], &m);
+	pages = (m.give / SUPERFRAME + 20) * SUPERFRAME;
+	ASSERT_EQ(0, node_target(nodes[1], pages));
+	ASSERT_TRUE(set_target(pages));
+	ASSERT_TRUE(wait_settled(20));
+	before = node_number(nodes[1], "nr_pages");
+	munmap(p, LISTED * SUPERFRAME * PAGE);
+	ASSERT_EQ(0, node_target(nodes[1], pages + SUPERFRAME));
+	ASSERT_TRUE(wait_settled(20));
+	/* Others use some of it. */
+	EXPECT_LE(before + (LISTED - 2) * SUPERFRAME, node_number(nodes[1], "nr_pages"));
+	EXPECT_EQ(pages, sum_pages());
+	numa_run_on_node(-1);
+	limit_cpu_lists(false);
 	ASSERT_EQ(0, node_target_auto(nodes[1]));
 }
 
