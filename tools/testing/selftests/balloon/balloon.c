@@ -196,7 +196,7 @@ static long free_superframes(int nid, const char *zone)
 void node_memory(int nid, struct node_memory *m)
 {
 	FILE *f = fopen("/proc/zoneinfo", "r");
-	long value, free = 0, min = 0, high = 0, present = 0, reserve;
+	long value, free = 0, min = 0, low = 0, high = 0, present = 0, reserve;
 	char line[512], zone[32] = "";
 	int n, ours = 0;
 
@@ -215,6 +215,8 @@ void node_memory(int nid, struct node_memory *m)
 			m->free += value;
 		} else if (sscanf(line, " min %ld", &value) == 1) {
 			min = value;
+		} else if (sscanf(line, " low %ld", &value) == 1) {
+			low = value;
 		} else if (sscanf(line, " high %ld", &value) == 1) {
 			high = value;
 		} else if (sscanf(line, " present %ld", &value) == 1) {
@@ -226,6 +228,8 @@ void node_memory(int nid, struct node_memory *m)
 			reserve = strtol(last + 1, NULL, 10);
 			value = free - min - reserve;
 			m->usable += value > 0 ? value : 0;
+			value = free - low - reserve;
+			m->easy += value > 0 ? value : 0;
 			value = free - high - reserve;
 			m->above += value > 0 ? value : 0;
 			value -= present / RESERVE;
@@ -250,6 +254,7 @@ void all_memory(struct node_memory *sum)
 		sum->free += m.free;
 		sum->present += m.present;
 		sum->usable += m.usable;
+		sum->easy += m.easy;
 		sum->above += m.above;
 		sum->give += m.give;
 		sum->spare += m.spare;

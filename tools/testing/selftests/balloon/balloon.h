@@ -74,6 +74,8 @@ struct node_memory {
 	long present;
 	/* What programs can have: what is above the min watermarks, and such reserves. */
 	long usable;
+	/* The same of the low ones: nobody goes below them while other nodes have more. */
+	long easy;
 	/* What is above the high watermarks and other zones' reserves. */
 	long above;
 	/* What of it the balloon may take: the node keeps a reserve of its own. */

@@ -60,8 +60,10 @@ TEST_F_TIMEOUT(refill, refused, LONG)
 	take_account(&before);
 	local = want_on(here(), MADV_NOHUGEPAGE);
 	take_account(&after);
-	EXPECT_TRUE(mostly_in_time(local, WANT / PAGE, PLACED, &before, &after))
-		TH_LOG("%ld of %ld pages", local, WANT / PAGE);
+	/* Or all that the host gives, when KASAN keeps what was read with large base pages. */
+	EXPECT_TRUE(mostly_in_time(local, WANT / PAGE, PLACED, &before, &after) ||
+		    after.held < pages - CREDIT + SUPERFRAME)
+		TH_LOG("%ld of %ld pages, %ld held of %ld", local, WANT / PAGE, after.held, pages);
 	expect_refills(_metadata, &before, &after);
 	EXPECT_LE(pages - CREDIT, sim_get("least_held"));
 	EXPECT_STREQ("", broken());

@@ -291,9 +291,9 @@ static inline long squeeze(int a, int b)
 
 /*
  * How much of WANT, in base pages, a squeezed node may give without a refill,
- * asked before and, for slab, after: what it has above its high watermark, and
- * between that and the low one (less than a quarter of WANT), and what slab gave
- * back meanwhile, KASAN's quarantine above all.
+ * asked before and, for slab, after: what it has above its low watermark, what
+ * others let go of (less than a sixth of WANT), and what slab gave back meanwhile,
+ * KASAN's quarantine above all.
  */
 struct own {
 	long free;
@@ -306,7 +306,7 @@ static inline struct own own_before(int nid)
 	struct node_memory m;
 
 	node_memory(nid, &m);
-	own.free = m.above + (long)(WANT / PAGE) / 4;
+	own.free = m.easy + (long)(WANT / PAGE) / 6;
 	own.slab = node_meminfo_kb(nid, "Slab") * 1024 / PAGE;
 	return own;
 }
