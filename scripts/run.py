@@ -21,6 +21,9 @@ from guest import HUGE, MIB, PAGE, Guest, GuestError, accelerator
 from pattern import Pattern
 
 UNIT = 4096             # what virtio counts in
+# Of a node: with KASAN what was freed stays out of reach for a while, up to a thirty-second of all
+# memory (mm/kasan/quarantine.c), and who reads a file frees a base page. That shows if it is large.
+KEPT = 1 / 32
 STEPS = 6               # of the host's total on its way up and down, each one checked
 NODES = '/sys/devices/system/node'
 STATE = '/sys/kernel/mm/balloon/state'
@@ -69,6 +72,7 @@ class Run:
         self.guest = guest
         self.dist = options.dist
         self.origin = options.nodes // 2
+        self.kept = KEPT if options.kernel == 'debug' and PAGE > UNIT else 0
         self.checks = []
 
     def check(self, ok, what):
@@ -145,18 +149,27 @@ class Run:
         rising, falling = [held(s) for s in rising], [held(s) for s in falling]
         peak = rising[-1]
         # What other uses of a node's memory may shift meanwhile.
-        slack = [max(4 * MIB, sum(self.guest.sizes[n] for n in ring) * MIB // 100)
+        slack = [max(4 * MIB, sum(self.guest.sizes[n] for n in ring) * MIB * (0.01 + self.kept))
                  for ring in rings]
         used = sum(amount > 0 for amount in peak)
         self.check(used > 1, f'a target beyond node {self.origin} reaches {used} rings: ' +
                    ', '.join(f'{amount // MIB} MiB' for amount in peak))
         pairs = [(near, far) for far in range(len(rings)) for near in range(far)]
-        self.check(all(amounts[far] == 0 or amounts[near] >= peak[near] - slack[near]
-                       for amounts in rising for near, far in pairs),
-                   'a farther ring is begun only when the nearer ones are full')
-        self.check(all(amounts[near] >= peak[near] - slack[near] or amounts[far] <= slack[far]
-                       for amounts in falling for near, far in pairs),
-                   'a nearer ring is given back only when the farther ones are empty')
+
+        def against(samples, wrong):
+            """Where a pair of rings is otherwise, in words."""
+            return ''.join(f'; ring {near} had {amounts[near] // MIB} of {peak[near] // MIB} MiB, '
+                           f'and ring {far} {amounts[far] // MIB}'
+                           for amounts in samples for near, far in pairs
+                           if wrong(amounts, near, far))
+
+        early = against(rising, lambda amounts, near, far:
+                        amounts[far] and amounts[near] < peak[near] - slack[near])
+        self.check(not early, 'a farther ring is begun only when the nearer ones are full' + early)
+        late = against(falling, lambda amounts, near, far:
+                       amounts[far] > slack[far] and amounts[near] < peak[near] - slack[near])
+        self.check(not late, 'a nearer ring is given back only when the farther ones are empty' +
+                   late)
 
     # --- the story ---
 
@@ -174,7 +187,7 @@ class Run:
         sample = self.settle('host takes a quarter', wanted)
         self.judge('host takes a quarter', sample, wanted)
         shares = [node.free / (size * MIB) for node, size in zip(sample.nodes, guest.sizes)]
-        self.check(max(shares) - min(shares) <= 0.02, 'free memory is balanced: ' +
+        self.check(max(shares) - min(shares) <= 0.02 + 2 * self.kept, 'free memory is balanced: ' +
                    ', '.join(f'{share:.1%}' for share in shares) + ' of each node')
         if PAGE > UNIT:
             self.rounding_story()
