@@ -60,6 +60,8 @@ LEFT_OUT['shm_test01'] = 'took longer than two minutes without a balloon, too, e
 LEFT_OUT['vma05'] = 'wants gdb'
 # These are, too, but for them less will do.
 SMALLER = {f'ksm0{n}': '-s 16' for n in range(1, 5)}
+# MiB of swap without which they skip all.
+SWAPS = {'swapping01': SIZE // MIB * 3 // 4, 'mmapstress06': 256}
 LTP_ENV = {'LTPROOT': '/opt/ltp', 'TMPDIR': '/tmp', 'KCONFIG_PATH': '/config',
            # Emulated: what waits has to wait for longer, what goes on for minutes need not.
            'LTP_TIMEOUT_MUL': '10', 'LTP_RUNTIME_MUL': '0.3'}
@@ -164,7 +166,7 @@ class Bed:
         self.kind, self.options, self.initramfs = kind, options, initramfs
         self.size = KINDS[kind]
         self.guest = None
-        self.boots = self.known = 0
+        self.boots = self.known = self.swap = 0
         self.moved = collections.Counter()
         self.log = open(os.path.join(BUILD, 'logs', f'stressors-{kind}.log'), 'a')
 
@@ -175,11 +177,12 @@ class Bed:
         self.end()
         self.log.close()
 
-    def begin(self):
+    def begin(self, size):
         self.boots += 1
+        self.swap = size
         swap = os.path.join(WORK, f'swap-{self.kind}')
         with open(swap, 'w') as file:
-            file.truncate(self.options.swap * MIB)
+            file.truncate(size * MIB)
         self.guest = Guest(self.options.kernel, nodes=NODES, initramfs=self.initramfs,
                            name=f'stressors-{self.kind}-{self.boots}', append='kunit.enable=0',
                            balloon={'free-page-reporting': True},
@@ -220,8 +223,11 @@ class Bed:
                 return
 
     def test(self, test):
+        swap = max(self.options.swap, SWAPS.get(test.name, 0))
+        if self.guest and self.swap != swap:
+            self.end()
         if not self.guest:
-            self.begin()
+            self.begin(swap)
         env = ' '.join(f'{key}={value}' for key, value in LTP_ENV.items())
         inner = (f'echo 0 > /proc/self/oom_score_adj; export {env} '
                  f'PATH=/opt/ltp/testcases/bin:/usr/bin:/bin; {test.command}')
@@ -363,10 +369,11 @@ def main():
                         help='which kernel (debug)')
     parser.add_argument('--only', choices=['ltp', 'stress-ng'], help='one of the two')
     parser.add_argument('--seconds', type=count, default=5, help='for each stressor (5)')
-    parser.add_argument('--limit', type=count, default=240,
-                        help='seconds after which a test is killed (240)')
-    parser.add_argument('--swap', type=count, default=SIZE // MIB, metavar='MIB',
-                        help=f'how much swap ({SIZE // MIB}): what fills it ends sooner with less')
+    parser.add_argument('--limit', type=count, default=1200,
+                        help='seconds after which a test is killed (1200)')
+    parser.add_argument('--swap', type=count, default=64, metavar='MIB',
+                        help='how much swap (64), if a test does not want more: what fills it ends '
+                             'sooner with less')
     parser.add_argument('--refill', choices=['off', 'credit', 'exchange', 'oom'],
                         default='exchange', help="the balloon's mode of refill (exchange)")
     parser.add_argument('tests', nargs='*', help='names of some (all but what is left out)')
