@@ -197,8 +197,12 @@ static void snapshot_node(struct balloon *b, struct balloon_node *bn, int nid)
 	if (p->inflate_refused)
 		return;
 	node->grow = max(whole, room);
-	/* Nothing is reclaimed for what only moves, and once a pass that is enough. */
-	if (p->all_moved)
+	/*
+	 * Nothing is reclaimed for what only moves, and once a pass that is enough. It waits for
+	 * the total: the room for it may not be there, and nearer nodes would have given back
+	 * for nothing.
+	 */
+	if (p->all_moved || balloon_total() > balloon_goal(b))
 		return;
 	node->shift = whole;
 	node->move = p->raised ? whole : min(whole, home_room(b, bn, spare, present));

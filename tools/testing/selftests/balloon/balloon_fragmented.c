@@ -4,6 +4,8 @@
  * pages are lost on the way, and what had to become partial blocks is put
  * together by compaction.
  */
+#include <numa.h>
+
 #include "fragmented.h"
 
 /* Half of what is free, of blocks that are three tenths in use. */
@@ -44,6 +46,65 @@ TEST_F_TIMEOUT(balloon, evacuates_others_than_pinned, LONG)
 	inflate(_metadata, &u, half_of_free(), 90);
 	EXPECT_TRUE(intact(&u));
 	EXPECT_STREQ("", broken());
+	unuse(&u);
+}
+
+/* The nearest node but for one; that may be none. */
+static int nearest(int nid, int but)
+{
+	int i, best = -1;
+
+	for (i = 0; i < nr_nodes; i++) {
+		if (nodes[i] == nid || nodes[i] == but)
+			continue;
+		if (best < 0 || numa_distance(nid, nodes[i]) < numa_distance(nid, best))
+			best = nodes[i];
+	}
+	return best;
+}
+
+/*
+ * A node has much free, and no superframe can be made of it: what lies farther out does not
+ * come home. Nothing is given back of a nearer node for such hopes, but of the farthest.
+ */
+TEST_F_TIMEOUT(balloon, farthest_first_all_the_same, LONG)
+{
+	const char *why = no_evacuation();
+	int near = nearest(last(), -1), far = nearest(last(), near);
+	struct node_memory m;
+	struct used u;
+	long pages;
+
+	if (nr_nodes < 3)
+		SKIP(return, "needs three nodes");
+	/* In one ring, both give back. */
+	if (numa_distance(last(), near) == numa_distance(last(), far))
+		SKIP(return, "needs nodes of two distances");
+	if (why)
+		SKIP(return, "%s", why);
+	ASSERT_EQ(0, write_text(ALL "reclaim", "none\n"));
+	ASSERT_TRUE(use(&u, last(), BLOCKS, 50, 150, 1));
+	node_memory(near, &m);
+	pages = m.spare * SUPERFRAME;
+	node_memory(far, &m);
+	pages += m.spare / 2 * SUPERFRAME;
+	ASSERT_EQ(0, node_target(last(), 2 * pages));
+	ASSERT_TRUE(set_target(pages));
+	ASSERT_TRUE(wait_settled(20));
+	pages -= node_number(far, "nr_pages");
+	node_memory(last(), &m);
+	TH_LOG("%ld superframes on node %d, %ld on node %d, %ld free on node %d",
+	       node_number(near, "nr_pages") / SUPERFRAME, near,
+	       node_number(far, "nr_pages") / SUPERFRAME, far, m.give / SUPERFRAME, last());
+	EXPECT_LT(0, node_number(far, "nr_pages"));
+	EXPECT_LT(16, m.give / SUPERFRAME);
+	ASSERT_TRUE(set_target(pages));
+	ASSERT_TRUE(wait_settled(20));
+	EXPECT_EQ(0, node_number(far, "nr_pages"));
+	/* Where some can be made after all, it has come home since. */
+	EXPECT_EQ(pages, node_number(near, "nr_pages") + node_number(last(), "nr_pages"));
+	EXPECT_STREQ("", broken());
+	ASSERT_EQ(0, node_target_auto(last()));
 	unuse(&u);
 }
 
